@@ -1,0 +1,1 @@
+"""One call, from answer to hang-up: the only place where Pipecat appears."""

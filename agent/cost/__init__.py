@@ -1,0 +1,1 @@
+"""Pure arithmetic from measured usage to dollars."""

@@ -1,0 +1,65 @@
+"""Marks on the monotonic clock -> one turn's trace. Pure."""
+
+from dataclasses import dataclass
+
+STAGES = (
+    "end_of_turn",
+    "transcript",
+    "first_token",
+    "first_clause",
+    "first_audio",
+    "first_packet",
+)
+"""The waterfall's steps, each measured from the mark before it that is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnTrace:
+    """When each thing happened in one turn, in seconds of ``time.monotonic()``.
+
+    ``None``: it did not happen (the greeting has no speech before it; a turn that was
+    barged into may have no packet). Marks need not rise: a guess may be ready before
+    the turn is judged over.
+    """
+
+    turn: int
+    """1 for the first answer; 0 for the greeting."""
+    speech_end_s: float | None = None
+    """The caller's last voiced window, as the box heard it."""
+    end_of_turn_s: float | None = None
+    """The decision that the caller had finished."""
+    transcript_s: float | None = None
+    first_token_s: float | None = None
+    first_clause_s: float | None = None
+    first_audio_s: float | None = None
+    """The first synthesised samples were ready."""
+    first_packet_s: float | None = None
+    """The first 20 ms of the answer were handed to the wire."""
+    interrupted: bool = False
+
+    @property
+    def total_ms(self) -> float | None:
+        """End of speech to first packet, in milliseconds, as seen from inside."""
+        if self.speech_end_s is None or self.first_packet_s is None:
+            return None
+        return (self.first_packet_s - self.speech_end_s) * 1000
+
+    def at_ms(self) -> dict[str, float]:
+        """Each known mark in milliseconds after the end of speech (or the earliest mark)."""
+        known = {s: getattr(self, f"{s}_s") for s in STAGES if getattr(self, f"{s}_s") is not None}
+        start = (
+            self.speech_end_s if self.speech_end_s is not None else min(known.values(), default=0)
+        )
+        return {stage: (at - start) * 1000 for stage, at in known.items()}
+
+    def stages_ms(self) -> dict[str, float]:
+        """What each step added, in milliseconds: never negative, and they sum to the last mark.
+
+        A step that was ready before an earlier one in the list added nothing.
+        """
+        reached = 0.0
+        steps: dict[str, float] = {}
+        for stage, at in self.at_ms().items():
+            steps[stage] = max(0.0, at - reached)
+            reached = max(reached, at)
+        return steps

@@ -1,0 +1,1 @@
+"""Pipecat shells around the engines: hearing, thinking, speaking."""

@@ -1,0 +1,1 @@
+"""Callers from outside, with the clock on their side of the wire."""

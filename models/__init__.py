@@ -1,0 +1,1 @@
+"""Engines and the catalogue of models: no Pipecat, no telephony, no asyncio."""

@@ -1,0 +1,1 @@
+"""Doors through which calls arrive: no models, no Pipecat."""
