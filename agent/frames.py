@@ -1,0 +1,29 @@
+"""The frames that our stages pass to each other through Pipecat's pipeline."""
+
+from dataclasses import dataclass
+
+from pipecat.frames.frames import ControlFrame, DataFrame
+
+from agent.turn import Turn
+
+
+@dataclass
+class CallerTurnFrame(DataFrame):
+    """The caller has finished and was understood; ``turn.heard`` holds the words."""
+
+    turn: Turn
+
+
+@dataclass
+class ClauseFrame(DataFrame):
+    """A clause of the answer, ready to be spoken."""
+
+    turn: Turn
+    text: str
+
+
+@dataclass
+class AnswerEndFrame(ControlFrame):
+    """Nothing more follows for this turn; reaches the end once its audio has been played."""
+
+    turn: Turn

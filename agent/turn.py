@@ -1,0 +1,82 @@
+"""One turn while it happens: marks and measurements gathered by the stages."""
+
+from dataclasses import dataclass, field
+
+from agent.conversation import SpokenAnswer
+from agent.latency import TurnTrace
+from agent.usage import Usage
+from models.llm.base import GenerationUsage
+
+
+@dataclass(slots=True, eq=False)
+class Turn:
+    """The stages write to it as the turn proceeds; ``trace`` and ``usage`` freeze it.
+
+    All times are seconds of ``time.monotonic()``.
+    """
+
+    number: int
+    """0 for the greeting, then 1, 2, ..."""
+    spoken: SpokenAnswer
+    heard: str = ""
+    answer: str = ""
+    """What the agent meant to say."""
+    interrupted: bool = False
+    played_samples: int = 0
+    speech_end_s: float | None = None
+    end_of_turn_s: float | None = None
+    transcript_s: float | None = None
+    first_token_s: float | None = None
+    first_clause_s: float | None = None
+    first_audio_s: float | None = None
+    first_packet_s: float | None = None
+    audio_in_s: float = 0.0
+    characters: int = 0
+    vad_busy_s: float = 0.0
+    turn_busy_s: float = 0.0
+    stt_busy_s: float = 0.0
+    tts_busy_s: float = 0.0
+    generation: GenerationUsage = field(default_factory=GenerationUsage)
+
+    @property
+    def heard_answer(self) -> str:
+        """The words of the answer that the caller heard."""
+        return self.spoken.heard_text(self.played_samples)
+
+    def trace(self) -> TurnTrace:
+        """The marks, frozen."""
+        return TurnTrace(
+            turn=self.number,
+            speech_end_s=self.speech_end_s,
+            end_of_turn_s=self.end_of_turn_s,
+            transcript_s=self.transcript_s,
+            first_token_s=self.first_token_s,
+            first_clause_s=self.first_clause_s,
+            first_audio_s=self.first_audio_s,
+            first_packet_s=self.first_packet_s,
+            interrupted=self.interrupted,
+        )
+
+    def usage(self) -> Usage:
+        """The measurements, frozen. Tokens behind unheard words count as thrown away."""
+        generated = self.generation.generated_tokens
+        unheard = 0.0
+        if self.interrupted:
+            meant = len(self.answer)
+            unheard = 1 - min(1.0, len(self.heard_answer) / meant) if meant else 1.0
+        rate = self.spoken.sample_rate_hz
+        return Usage(
+            audio_in_s=self.audio_in_s,
+            audio_out_s=self.spoken.samples / rate,
+            audio_heard_s=min(self.played_samples, self.spoken.samples) / rate,
+            prompt_tokens=self.generation.prompt_tokens,
+            cached_tokens=self.generation.cached_tokens,
+            generated_tokens=generated,
+            discarded_tokens=round(generated * unheard),
+            characters=self.characters,
+            vad_busy_s=self.vad_busy_s,
+            turn_busy_s=self.turn_busy_s,
+            stt_busy_s=self.stt_busy_s,
+            llm_busy_s=self.generation.busy_s,
+            tts_busy_s=self.tts_busy_s,
+        )
