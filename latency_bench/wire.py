@@ -1,0 +1,139 @@
+"""Speech found in recorded audio, and when each sample crossed the wire. Pure.
+
+A stretch counts as voiced where its level in 5 ms windows stays over the threshold for at
+least 25 ms. The threshold is the stream's noise floor (10th percentile of all windows, held
+between -90 and -55 dBFS) plus 12 dB, and never under -55 dBFS: comfort noise, codec residue
+and line hiss stay below it, quiet speech does not.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+WINDOW_S = 0.005
+MIN_RUN_S = 0.025
+"""Shorter bursts are clicks, not speech."""
+MERGE_GAP_S = 0.2
+"""Pauses up to this length lie inside one stretch of speech."""
+FLOOR_RANGE_DBFS = (-90.0, -55.0)
+OVER_FLOOR_DB = 12.0
+THRESHOLD_MIN_DBFS = -55.0
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of speech: samples ``first`` to ``last``, both voiced."""
+
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One direction of a call as it crossed the wire.
+
+    ``pcm``: int16 mono, shape (samples,), the frames end to end.
+    ``frame_start``: int64, shape (frames,): each frame's first sample in ``pcm``.
+    ``at_s``: float64, shape (frames,): the monotonic time at which each frame was handed
+    over (sent) or arrived (received).
+    """
+
+    pcm: NDArray[np.int16]
+    frame_start: NDArray[np.int64]
+    at_s: NDArray[np.float64]
+    rate_hz: int
+
+    def time_s(self, sample: int) -> float:
+        """When ``sample`` crossed the wire: its frame's time plus its place in the frame.
+
+        Raises IndexError for a sample outside the stream.
+        """
+        if not 0 <= sample < len(self.pcm):
+            raise IndexError(f"sample {sample} of a stream of {len(self.pcm)}")
+        frame = int(np.searchsorted(self.frame_start, sample, side="right")) - 1
+        inside = sample - int(self.frame_start[frame])
+        return float(self.at_s[frame] + inside / self.rate_hz)
+
+    def sample_at(self, time_s: float) -> int:
+        """The first sample that crossed the wire at ``time_s`` or later (the length: none)."""
+        frame = int(np.searchsorted(self.at_s, time_s, side="right")) - 1
+        if frame < 0:
+            return 0
+        end = self.frame_start[frame + 1] if frame + 1 < len(self.at_s) else len(self.pcm)
+        inside = int(np.ceil((time_s - self.at_s[frame]) * self.rate_hz))
+        return min(int(self.frame_start[frame]) + inside, int(end))
+
+    @property
+    def segments(self) -> list[Segment]:
+        """The stretches of speech."""
+        return voiced_segments(self.pcm, self.rate_hz)
+
+
+def level_dbfs(pcm: NDArray[np.int16]) -> float:
+    """Root-mean-square level; -120 for digital silence or nothing at all."""
+    if not len(pcm):
+        return -120.0
+    power = float(np.mean(np.square(pcm.astype(np.float64) / 32768)))
+    return 10 * math.log10(max(power, 1e-12))
+
+
+def voiced_segments(
+    pcm: NDArray[np.int16], rate_hz: int, merge_gap_s: float = MERGE_GAP_S
+) -> list[Segment]:
+    """Stretches of speech in mono ``pcm``, shape (samples,), in order; empty for silence."""
+    window = max(1, round(WINDOW_S * rate_hz))
+    count = len(pcm) // window
+    if not count:
+        return []
+    levels = _window_levels_dbfs(pcm[: count * window].reshape(count, window))
+    threshold = _threshold_dbfs(levels)
+    runs = [
+        (first, last)
+        for first, last in _runs(levels > threshold)
+        if (last - first + 1) * window >= round(MIN_RUN_S * rate_hz)
+    ]
+    amplitude = 32768 * 10 ** (threshold / 20)
+    found: list[Segment] = []
+    for first, last in runs:
+        piece = np.flatnonzero(
+            np.abs(pcm[first * window : (last + 1) * window].astype(np.int32)) >= amplitude
+        )
+        start, end = first * window + int(piece[0]), first * window + int(piece[-1])
+        if found and start - found[-1].last <= merge_gap_s * rate_hz:
+            found[-1] = Segment(found[-1].first, end)
+        else:
+            found.append(Segment(start, end))
+    return found
+
+
+def first_voiced(pcm: NDArray[np.int16], rate_hz: int) -> int | None:
+    """The first voiced sample, or None in silence."""
+    segments = voiced_segments(pcm, rate_hz)
+    return segments[0].first if segments else None
+
+
+def last_voiced(pcm: NDArray[np.int16], rate_hz: int) -> int | None:
+    """The last voiced sample, or None in silence."""
+    segments = voiced_segments(pcm, rate_hz)
+    return segments[-1].last if segments else None
+
+
+def _window_levels_dbfs(windows: NDArray[np.int16]) -> NDArray[np.float64]:
+    scaled = windows.astype(np.float32) / 32768
+    # A constant offset is no sound, and some sound cards have one.
+    power = np.var(scaled, axis=1).astype(np.float64)
+    levels: NDArray[np.float64] = 10 * np.log10(np.maximum(power, 1e-12))
+    return levels
+
+
+def _threshold_dbfs(levels: NDArray[np.float64]) -> float:
+    floor = float(np.clip(np.percentile(levels, 10), *FLOOR_RANGE_DBFS))
+    return max(floor + OVER_FLOOR_DB, THRESHOLD_MIN_DBFS)
+
+
+def _runs(voiced: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    edges = np.diff(np.concatenate(([0], voiced.astype(np.int8), [0])))
+    starts, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1
+    return list(zip(starts.tolist(), ends.tolist(), strict=True))
