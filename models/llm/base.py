@@ -73,6 +73,14 @@ class Conversation(Protocol):
         """
         ...
 
+    def prepare(self, messages: Sequence[Message]) -> None:
+        """Evaluates what is known of the coming prompt in the background; returns at once.
+
+        ``messages`` may end with words that the user is still adding to, or with the
+        system prompt alone. Engines that cannot, do nothing.
+        """
+        ...
+
     def close(self) -> None:
         """Cancels what runs and frees the place."""
         ...

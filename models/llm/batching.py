@@ -1,0 +1,235 @@
+"""Whose tokens go into the model's next step. Pure: it moves numbers, never the model.
+
+Every conversation has a sequence of the context; sequence 0 is kept for the head that
+conversations share (the system prompt), which is evaluated there once and copied.
+A step takes the next token of every answer under way, and a bounded slice of the prompts
+that wait, earliest first, so that a long prompt does not stall those who are speaking.
+Where cells run short, idle conversations lose what they had evaluated (they evaluate it
+again when they go on), longest unused first; then the youngest work waits.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from models.llm.prefix_cache import PrefixCache, common_prefix
+
+SHARED_HEAD = 0
+"""The sequence that no conversation owns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slices:
+    """How many prompt tokens one step may take."""
+
+    alone: int = 128
+    """While nobody is in the middle of an answer."""
+    beside_answers: int = 32
+    background: int = 16
+    """For prompts prepared ahead, while anybody is in the middle of an answer."""
+
+
+@dataclass(eq=False, slots=True)
+class Job:
+    """Tokens to evaluate in one conversation's sequence."""
+
+    sequence: int
+    tokens: list[int]
+    """The prompt, then what has been generated."""
+    arrival: int
+    """Rises from job to job."""
+    answers: bool = True
+    """False: the prompt is only prepared, at the lowest priority."""
+    head: Sequence[int] = ()
+    """The beginning of the prompt that other conversations have too."""
+    prompt_tokens: int = field(init=False)
+    cached_tokens: int | None = field(init=False, default=None)
+    """Prompt tokens that needed no evaluation; None until the job's first step."""
+    placed: bool = field(init=False, default=False)
+    head_evaluated: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        self.prompt_tokens = len(self.tokens)
+
+    @property
+    def rank(self) -> tuple[bool, int]:
+        """Lower goes first."""
+        return (not self.answers, self.arrival)
+
+    @property
+    def generated(self) -> int:
+        """Tokens generated so far."""
+        return len(self.tokens) - self.prompt_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One job's part of a step: ``tokens`` to evaluate in ``sequence`` from ``position``."""
+
+    job: Job
+    sequence: int
+    position: int
+    tokens: Sequence[int]
+    wants_next: bool
+    """Whether the token after the last of these is to be chosen."""
+
+    def rows(self) -> list[tuple[int, int, int, bool]]:
+        """(sequence, position, token, whether its output is wanted) for each token."""
+        last = len(self.tokens) - 1
+        return [
+            (self.sequence, self.position + i, token, self.wants_next and i == last)
+            for i, token in enumerate(self.tokens)
+        ]
+
+
+class Batcher:
+    """The jobs under way over one cache."""
+
+    def __init__(self, cache: PrefixCache, slices: Slices | None = None) -> None:
+        self._cache = cache
+        self._slices = slices or Slices()
+        self._jobs: list[Job] = []
+        self._last_used: dict[int, int] = {}
+        self._steps = 0
+
+    @property
+    def jobs(self) -> Sequence[Job]:
+        """All that still have something to evaluate, most urgent first."""
+        return sorted(self._jobs, key=lambda job: job.rank)
+
+    def add(self, job: Job) -> None:
+        """Takes up ``job``; its sequence must have no other."""
+        self._jobs.append(job)
+
+    def remove(self, job: Job) -> None:
+        """Forgets ``job``; what it has evaluated stays for the next one."""
+        if job in self._jobs:
+            self._jobs.remove(job)
+
+    def plan(self) -> list[Share]:
+        """The next step; empty where nothing can be done."""
+        self._steps += 1
+        shares: dict[int, Share] = {}
+        waiting = []
+        for job in self.jobs:
+            if self._in_answer(job):
+                self._take(job, 1, shares)
+            else:
+                waiting.append(job)
+        answering = {share.job for share in shares.values()}
+        taken = 0
+        for job in waiting:
+            slice_ = self._slice(job, bool(answering))
+            if taken < slice_ and (job.placed or self._place(job, slice_ - taken, shares)):
+                self._take(job, slice_ - taken, shares)
+            taken = sum(len(s.tokens) for s in shares.values() if s.job not in answering)
+        return list(shares.values())
+
+    def done(self, shares: Sequence[Share]) -> None:
+        """Records that the step was evaluated. Prepared prompts that are complete leave."""
+        for share in shares:
+            self._cache.append(share.sequence, share.tokens)
+            self._last_used[share.sequence] = self._steps
+            job = share.job
+            if share.sequence == SHARED_HEAD:
+                job.head_evaluated += len(share.tokens)
+            elif not job.answers and self._cache.length(job.sequence) == len(job.tokens):
+                self.remove(job)
+
+    def failed(self, shares: Sequence[Share]) -> None:
+        """Forgets all that the sequences of a failed step held."""
+        for share in shares:
+            self._cache.truncate(share.sequence, 0)
+            share.job.placed = False
+
+    def _in_answer(self, job: Job) -> bool:
+        """Whether all that ``job`` lacks is the evaluation of the token chosen last."""
+        lacking = len(job.tokens) - self._cache.length(job.sequence)
+        return job.placed and job.generated > 0 and lacking == 1
+
+    def _slice(self, job: Job, answering: bool) -> int:
+        if not answering:
+            return self._slices.alone
+        return self._slices.beside_answers if job.answers else self._slices.background
+
+    def _place(self, job: Job, most: int, shares: dict[int, Share]) -> bool:
+        """Gives ``job``'s sequence all that is evaluated of its tokens already.
+
+        False while its head is still being evaluated in the shared sequence.
+        """
+        head = job.head[: common_prefix(job.head, job.tokens[:-1])]
+        if not self._head_ready(job, head, most, shares):
+            return False
+        cache, reusable = self._cache, job.tokens[:-1] if job.answers else job.tokens
+        own = cache.matching(job.sequence, reusable)
+        donor, offered = cache.best_donor(reusable, but=job.sequence)
+        kept = (
+            cache.copy(donor, job.sequence, offered)
+            if offered > own
+            else cache.truncate(job.sequence, own)
+        )
+        if job.cached_tokens is None:
+            job.cached_tokens = max(0, kept - job.head_evaluated)
+        job.placed = True
+        self._last_used[job.sequence] = self._steps
+        if not job.answers and kept == len(job.tokens):
+            self.remove(job)
+            return False
+        return True
+
+    def _head_ready(
+        self, job: Job, head: Sequence[int], most: int, shares: dict[int, Share]
+    ) -> bool:
+        cache = self._cache
+        there = cache.matching(SHARED_HEAD, head)
+        if there == len(head):
+            return True
+        if SHARED_HEAD in shares:
+            return False
+        donor, offered = cache.best_donor(head, but=SHARED_HEAD)
+        if offered > there:
+            there = cache.copy(donor, SHARED_HEAD, offered)
+        else:
+            there = cache.truncate(SHARED_HEAD, there)
+        if there == len(head):
+            return True
+        tokens = head[there : there + self._room(job, SHARED_HEAD, most, shares)]
+        if tokens:
+            shares[SHARED_HEAD] = Share(job, SHARED_HEAD, there, tokens, wants_next=False)
+        return False
+
+    def _take(self, job: Job, most: int, shares: dict[int, Share]) -> None:
+        """Adds up to ``most`` of ``job``'s tokens to the step, as far as cells allow."""
+        at = self._cache.length(job.sequence)
+        wanted = min(most, len(job.tokens) - at)
+        tokens = job.tokens[at : at + self._room(job, job.sequence, wanted, shares)]
+        if tokens:
+            complete = at + len(tokens) == len(job.tokens)
+            share = Share(job, job.sequence, at, tokens, wants_next=job.answers and complete)
+            shares[job.sequence] = share
+
+    def _room(self, job: Job, sequence: int, wanted: int, shares: dict[int, Share]) -> int:
+        """How many of ``wanted`` cells ``job`` may take in ``sequence``, making room."""
+        while True:
+            free = self._cache.free - sum(len(share.tokens) for share in shares.values())
+            if free >= wanted:
+                return wanted
+            victim = self._victim(job, sequence, shares)
+            if victim is None:
+                return max(0, free)
+            self._cache.truncate(victim, 0)
+            shares.pop(victim, None)
+            for other in self._jobs:
+                if other.sequence == victim:
+                    other.placed = False
+
+    def _victim(self, job: Job, sequence: int, shares: dict[int, Share]) -> int | None:
+        """Whose evaluated tokens ``job`` may have forgotten."""
+        busy = {other.sequence for other in self._jobs}
+        held = [s for s in range(self._cache.sequences) if self._cache.length(s) and s != sequence]
+        idle = [s for s in held if s not in busy and s != SHARED_HEAD]
+        idle.sort(key=lambda s: self._last_used.get(s, 0))
+        head = [s for s in held if s == SHARED_HEAD and s not in shares]
+        younger = [o.sequence for o in reversed(self.jobs) if o.rank > job.rank]
+        candidates = [*idle, *head, *(s for s in younger if s in held)]
+        frees = (s for s in candidates if self._cache.exclusive(s))
+        return next(frees, candidates[0] if candidates else None)
