@@ -1,5 +1,6 @@
 """One turn while it happens: marks and measurements gathered by the stages."""
 
+import asyncio
 from dataclasses import dataclass, field
 
 from agent.conversation import SpokenAnswer
@@ -37,6 +38,8 @@ class Turn:
     stt_busy_s: float = 0.0
     tts_busy_s: float = 0.0
     generation: GenerationUsage = field(default_factory=GenerationUsage)
+    generated: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once ``generation`` is final; a cancelled answer is counted a moment late."""
 
     @property
     def heard_answer(self) -> str:

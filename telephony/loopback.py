@@ -1,0 +1,83 @@
+"""The loopback door: a call inside the process, paced as a real line is.
+
+For tests and self-checks. Audio passes unchanged, at any rate; 8000 Hz makes a telephone line
+of it.
+"""
+
+import asyncio
+import time
+
+from telephony.transport import FRAME_S, frame_bytes
+
+QUEUE_FRAMES = 50
+"""A second of audio. When a side does not read, its oldest frame is dropped."""
+
+
+class LoopbackLine:
+    """The box's end; ``caller_end`` is the other one."""
+
+    door = "loopback"
+
+    def __init__(self, sample_rate_hz: int = 8000, caller: str = "loopback") -> None:
+        self.sample_rate_hz = sample_rate_hz
+        self.caller = caller
+        self._to_box: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUE_FRAMES)
+        self._to_caller: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUE_FRAMES)
+        self._over = asyncio.Event()
+        self._pace_box = Pace()
+        self._pace_caller = Pace()
+
+    async def receive(self) -> bytes | None:
+        """The caller's next frame, or None once the call is over."""
+        return await self._to_box.get() if not self._drained(self._to_box) else None
+
+    async def send(self, pcm: bytes) -> None:
+        """Takes one frame of the agent's audio and returns when the next is due."""
+        await self._pace_box.wait()
+        self._put(self._to_caller, pcm)
+
+    async def hang_up(self) -> None:
+        """Ends the call; both ends read None after what is queued."""
+        if not self._over.is_set():
+            self._over.set()
+            self._put(self._to_box, None)
+            self._put(self._to_caller, None)
+
+    async def speak(self, pcm: bytes) -> None:
+        """The caller's side: says ``pcm`` (PCM16 mono) in real time, then returns."""
+        size = frame_bytes(self.sample_rate_hz)
+        for start in range(0, len(pcm), size):
+            if self._over.is_set():
+                return
+            await self._pace_caller.wait()
+            self._put(self._to_box, pcm[start : start + size].ljust(size, b"\0"))
+
+    async def hear(self) -> bytes | None:
+        """The caller's side: the agent's next frame, or None once the call is over."""
+        return await self._to_caller.get() if not self._drained(self._to_caller) else None
+
+    def _drained(self, queue: "asyncio.Queue[bytes | None]") -> bool:
+        return self._over.is_set() and queue.empty()
+
+    @staticmethod
+    def _put(queue: "asyncio.Queue[bytes | None]", item: bytes | None) -> None:
+        if queue.full():
+            queue.get_nowait()
+        queue.put_nowait(item)
+
+
+class Pace:
+    """Lets a frame pass every 20 ms; after a pause the count begins anew."""
+
+    def __init__(self, interval_s: float = FRAME_S) -> None:
+        self._interval_s = interval_s
+        self._next_s = 0.0
+
+    async def wait(self) -> None:
+        """Returns when the next frame is due."""
+        now_s = time.monotonic()
+        if self._next_s < now_s - self._interval_s:
+            self._next_s = now_s
+        if self._next_s > now_s:
+            await asyncio.sleep(self._next_s - now_s)
+        self._next_s += self._interval_s
