@@ -106,7 +106,8 @@ class Clauses:
             return (None, at) if not final and after - start < self._longest else (True, after)
         if not text[after].isspace():
             return False, after
-        if dots == at + 1 and text[at] == ".":
+        ellipsis = dots > at + 1 or text[at] == "…"
+        if not ellipsis:
             word = _word_before(text, start, at)
             if word not in _MAY_END:
                 goes_on = word in _NEVER_ENDS or _is_initial(word)
@@ -115,7 +116,7 @@ class Clauses:
         if following == len(text) and not final and following - start < self._longest:
             return None, at
         is_end = following == len(text) or not text[following].islower()
-        return is_end or self._is_long_enough(text, start, after), after
+        return is_end or (ellipsis and self._is_long_enough(text, start, after)), after
 
     def _look_at_pause(
         self, text: str, start: int, at: int, final: bool
