@@ -1,5 +1,6 @@
 """Recordings -> figures: each turn's voice-to-voice latency and what was said. Pure."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -106,7 +107,8 @@ def _turn(
     after = [s for s in inside if received.time_s(s.last) > ended_s]
     answer = _joined(after, received.rate_hz)
     v2v_ms = (received.time_s(answer.first) - ended_s) * 1000 if answer else None
-    said = _said(recording.events, began_s, until_s)
+    # The box may tell of the last turn only after the hang-up.
+    said = _said(recording.events, began_s, until_s if following is not None else math.inf)
     return TurnFigures(
         turn=this.turn,
         expected=this.utterance.expected,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soxr  # type: ignore[import-untyped]
+import soxr
 from numpy.typing import NDArray
 
 from latency_bench.wire import voiced_segments
@@ -77,12 +77,14 @@ def read_wav(path: Path) -> tuple[NDArray[np.int16], int]:
         raise SpeechError(f"{path}: cannot be read: {error.strerror}") from error
     except (wave.Error, EOFError) as error:
         raise SpeechError(
-            f"{path}: not a PCM WAV file ({error or 'it ends too early'}); convert it with "
+            f"{path}: not a PCM WAV file ({str(error) or 'it ends too early'}); convert it with "
             f"`ffmpeg -i {path.name} -ac 1 -c:a pcm_s16le speech.wav`"
         ) from error
     data = data[: len(data) - len(data) % (width * channels)]
     if not data:
         raise SpeechError(f"{path}: holds no samples")
+    if width not in (1, 2, 3, 4):
+        raise SpeechError(f"{path}: {8 * width} bits a sample; 8, 16, 24 and 32 can be read")
     mixed = _samples(data, width).reshape(-1, channels).mean(axis=1)
     return np.clip(np.rint(mixed), -32768, 32767).astype(np.int16), rate_hz
 
@@ -107,7 +109,5 @@ def _samples(data: bytes, width: int) -> NDArray[np.float64]:
             parts = np.frombuffer(data, np.uint8).reshape(-1, 3).astype(np.int32)
             whole = parts[:, 0] | parts[:, 1] << 8 | parts[:, 2] << 16
             return ((whole ^ 0x800000) - 0x800000).astype(np.float64) / 256
-        case 4:
-            return np.frombuffer(data, "<i4").astype(np.float64) / 65536
         case _:
-            raise SpeechError(f"PCM of {width} bytes a sample is not known")
+            return np.frombuffer(data, "<i4").astype(np.float64) / 65536

@@ -56,15 +56,6 @@ class Stream:
         inside = sample - int(self.frame_start[frame])
         return float(self.at_s[frame] + inside / self.rate_hz)
 
-    def sample_at(self, time_s: float) -> int:
-        """The first sample that crossed the wire at ``time_s`` or later (the length: none)."""
-        frame = int(np.searchsorted(self.at_s, time_s, side="right")) - 1
-        if frame < 0:
-            return 0
-        end = self.frame_start[frame + 1] if frame + 1 < len(self.at_s) else len(self.pcm)
-        inside = int(np.ceil((time_s - self.at_s[frame]) * self.rate_hz))
-        return min(int(self.frame_start[frame]) + inside, int(end))
-
     @property
     def segments(self) -> list[Segment]:
         """The stretches of speech."""
