@@ -92,11 +92,11 @@ class _Reader:
 
     def _skip_array(self) -> None:
         kind, length = self.u32(), self.u64()
-        if kind not in (STRING, ARRAY):
+        if kind != STRING:
             self.skip(length * self._scalar_bytes(kind))
             return
         for _ in range(length):
-            self.skip_value(kind)
+            self.skip(self.u64())
 
     def _scalar_bytes(self, kind: int) -> int:
         if kind not in SCALAR_BYTES:

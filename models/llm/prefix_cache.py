@@ -14,7 +14,7 @@ def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
     shorter = min(len(a), len(b))
     if a[:shorter] == b[:shorter]:
         return shorter
-    return next(i for i in range(shorter) if a[i] != b[i])
+    return next((i for i in range(shorter) if a[i] != b[i]), shorter)
 
 
 class PrefixCache:
