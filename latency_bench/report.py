@@ -69,8 +69,7 @@ def show_cost(console: Console, cost: Mapping[str, Any]) -> None:
     table.add_column("USD", justify="right")
     table.add_row("this box", _usd(owned.get("total_usd")), style="bold")
     for stack in rented if isinstance(rented, list) else []:
-        name = str(stack.get("name") or stack.get("stack") or "rented")
-        table.add_row(escape(name), _usd(stack.get("total_usd")))
+        table.add_row(f"rented: {escape(str(stack['stack']))}", _usd(stack["total_usd"]))
     console.print()
     console.print(table)
 
@@ -131,7 +130,4 @@ def _ms(value: object) -> str:
 
 
 def _usd(value: object) -> str:
-    try:
-        return f"{float(value):.6f}"  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return "?"
+    return f"{value:.6f}" if isinstance(value, int | float) else "not known"

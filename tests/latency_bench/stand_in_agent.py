@@ -69,7 +69,6 @@ class StandInAgent:
         self.answer_onsets_s: list[float] = []
         """When each answer's first sample was handed to the wire, in monotonic seconds."""
         self.messages: list[str] = []
-        self.closed = asyncio.Event()
         self._speech_s = speech_s
         self._delay_s = delay_s
         self._queue = greeting if greeting is not None else np.zeros(0, np.int16)
@@ -134,7 +133,12 @@ class StandInAgent:
 
     def _on_channel(self, channel: Any) -> None:
         self._channel = channel
-        channel.on("message", self.messages.append)
+        channel.on("message", self._on_message)
+
+    def _on_message(self, message: str) -> None:
+        self.messages.append(message)
+        if "hangup" in message:
+            self._channel.send(json.dumps({"type": "call.ended", "cause": "caller"}))
 
     async def close(self) -> None:
         for task in self._tasks:
