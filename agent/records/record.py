@@ -1,0 +1,135 @@
+"""What is kept of a call and of each of its turns. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from agent.latency import TurnTrace
+from agent.usage import Usage
+
+BOX_STOPPED = "box stopped"
+"""The cause of a call whose end nobody recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """One call, from answer to hang-up."""
+
+    call_id: str
+    started_at: datetime
+    """UTC."""
+    door: str
+    """How it came in, such as ``webrtc``."""
+    caller: str
+    agent: str
+    ended_at: datetime | None = None
+    """None: under way, or the box stopped before the end."""
+    cause: str | None = None
+    """Why it ended; None: under way."""
+    usage: Usage = field(default_factory=Usage)
+    owned_usd: Decimal | None = None
+    """What it cost here; None: not known."""
+    rented_usd: Mapping[str, Decimal | None] = field(default_factory=dict)
+    """What it would have cost on each rented stack; None: not known."""
+    turns: int = 0
+    latencies_ms: tuple[float, ...] = ()
+    """End of speech to first packet of each answered turn, in order, as seen from inside."""
+
+    def latency_ms(self, percent: float) -> float | None:
+        """The nearest-rank percentile of the turns' latencies; None without any."""
+        ordered = sorted(self.latencies_ms)
+        rank = -(-len(ordered) * percent // 100)
+        return ordered[max(0, int(rank) - 1)] if ordered else None
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON types only; dollars as strings, exact; times as ISO 8601 in UTC."""
+        return {
+            "call_id": self.call_id,
+            "started_at": to_text(self.started_at),
+            "door": self.door,
+            "caller": self.caller,
+            "agent": self.agent,
+            "ended_at": to_text(self.ended_at) if self.ended_at else None,
+            "cause": self.cause,
+            "usage": asdict(self.usage),
+            "owned_usd": _usd_text(self.owned_usd),
+            "rented_usd": {stack: _usd_text(usd) for stack, usd in self.rented_usd.items()},
+            "turns": self.turns,
+            "latencies_ms": list(self.latencies_ms),
+        }
+
+    @classmethod
+    def from_json(cls, written: Mapping[str, Any]) -> "CallRecord":
+        """The reverse of ``to_json``. Raises KeyError, TypeError or ValueError."""
+        return cls(
+            **{
+                **written,
+                "started_at": datetime.fromisoformat(written["started_at"]),
+                "ended_at": _time(written["ended_at"]),
+                "usage": Usage(**written["usage"]),
+                "owned_usd": _usd(written["owned_usd"]),
+                "rented_usd": {k: _usd(v) for k, v in written["rented_usd"].items()},
+                "latencies_ms": tuple(written["latencies_ms"]),
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRecord:
+    """One turn of a call: what was heard, what was said, how fast, for how much."""
+
+    call_id: str
+    turn: int
+    """0 for the greeting."""
+    heard: str
+    answer: str
+    """The words of the agent that the caller heard."""
+    interrupted: bool
+    trace: TurnTrace
+    usage: Usage
+    owned_usd: Decimal | None = None
+    """What the turn's work cost here, without idle time; None: not known."""
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON types only; dollars as strings, exact."""
+        return {
+            "call_id": self.call_id,
+            "turn": self.turn,
+            "heard": self.heard,
+            "answer": self.answer,
+            "interrupted": self.interrupted,
+            "trace": asdict(self.trace),
+            "usage": asdict(self.usage),
+            "owned_usd": _usd_text(self.owned_usd),
+        }
+
+    @classmethod
+    def from_json(cls, written: Mapping[str, Any]) -> "TurnRecord":
+        """The reverse of ``to_json``. Raises KeyError, TypeError or ValueError."""
+        return cls(
+            **{
+                **written,
+                "trace": TurnTrace(**written["trace"]),
+                "usage": Usage(**written["usage"]),
+                "owned_usd": _usd(written["owned_usd"]),
+            }
+        )
+
+
+def to_text(at: datetime) -> str:
+    """A moment in UTC, always of the same length, so that text sorts as time does."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def _usd_text(usd: Decimal | None) -> str | None:
+    return None if usd is None else format(usd, "f")
+
+
+def _usd(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)

@@ -1,0 +1,92 @@
+"""Where records wait as JSON lines while the database refuses them."""
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from agent.records.record import CallRecord, TurnRecord
+
+log = logging.getLogger(__name__)
+
+Record = CallRecord | TurnRecord
+
+
+class Spill:
+    """Appends to a file beside the database, else in the temporary folder."""
+
+    def __init__(self, database: Path) -> None:
+        stem = f"{database.name}.waiting"
+        mark = hashlib.sha256(str(database.absolute()).encode()).hexdigest()[:8]
+        self._folders = (
+            (database.parent, stem),
+            (Path(tempfile.gettempdir()), f"{stem}-{mark}"),
+        )
+
+    def append(self, records: Sequence[Record]) -> Path | None:
+        """Writes ``records`` to the disk; returns the file, None where neither folder takes it."""
+        text = "".join(json.dumps(_wrap(record)) + "\n" for record in records)
+        for folder, stem in self._folders:
+            path = folder / f"{stem}.{os.getpid()}.jsonl"
+            if _append(path, text.encode()):
+                return path
+        return None
+
+    def files(self) -> list[Path]:
+        """What is waiting, from this process or an earlier one; oldest first."""
+        return self._found("*")
+
+    def own_files(self) -> list[Path]:
+        """What is waiting from this process; oldest first."""
+        return self._found(str(os.getpid()))
+
+    def _found(self, process: str) -> list[Path]:
+        pattern = f"{process}.jsonl"
+        found = [p for folder, stem in self._folders for p in folder.glob(f"{stem}.{pattern}")]
+        return sorted(found, key=lambda path: path.stat().st_mtime)
+
+    def read(self, path: Path) -> list[Record]:
+        """The records of one file; a line that was cut off is logged and left out."""
+        records: list[Record] = []
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            try:
+                records.append(_unwrap(json.loads(line)))
+            except (KeyError, TypeError, ValueError) as error:
+                log.error("call records: %s:%d is no record: %s", path, number, error)
+        return records
+
+
+def _append(path: Path, data: bytes) -> bool:
+    try:
+        # Owner only: a record holds what a caller said.
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    except OSError:
+        return False
+    before = os.fstat(descriptor).st_size
+    try:
+        written = os.write(descriptor, data)
+        os.fsync(descriptor)
+    except OSError:
+        written = -1
+    if written != len(data):
+        # Half a line would be lost on reading; take it back.
+        os.ftruncate(descriptor, before)
+    os.close(descriptor)
+    if written != len(data) and before == 0:
+        path.unlink(missing_ok=True)
+    return written == len(data)
+
+
+def _wrap(record: Record) -> dict[str, object]:
+    kind = "turn" if isinstance(record, TurnRecord) else "call"
+    return {"kind": kind, "record": record.to_json()}
+
+
+def _unwrap(written: dict[str, Any]) -> Record:
+    if written["kind"] == "turn":
+        return TurnRecord.from_json(written["record"])
+    return CallRecord.from_json(written["record"])

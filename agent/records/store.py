@@ -1,0 +1,267 @@
+"""Writing call records without ever making a call wait.
+
+Records are queued in memory and written by a thread of its own. While the database refuses
+them (full disk, read-only, locked), each is also appended to a file of JSON lines, beside the
+database or in the temporary folder, and all are tried again every few seconds; the database
+takes them in order once it can, also after a restart. The fault is logged once, not a record.
+
+The queue holds ``limit`` records. Beyond that the oldest leave memory: none is lost that the
+file of JSON lines took, and the others are counted in the log.
+"""
+
+import fcntl
+import logging
+import threading
+from collections import deque
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from agent.records import history
+from agent.records.record import CallRecord, TurnRecord
+from agent.records.schema import (
+    StoreError,
+    is_corrupt,
+    mark_unfinished,
+    open_engine,
+    reason,
+    write,
+)
+from agent.records.spill import Record, Spill
+
+log = logging.getLogger(__name__)
+
+
+class CallStore:
+    """The box's call records. Its methods may be called from any thread; see each for blocking."""
+
+    def __init__(self, path: Path, *, limit: int = 10_000, retry_s: float = 5.0) -> None:
+        """Never fails: where the file cannot be opened, records wait."""
+        self.path = path
+        self._limit = limit
+        self._retry_s = retry_s
+        self._opened_at = datetime.now(UTC)
+        self._spill = Spill(path)
+        self._engine: Engine | None = None
+        self._lock_file: IO[str] | None = None
+        self._changed = threading.Condition()
+        self._queue: deque[Record] = deque()
+        """Not seen by the writer yet."""
+        self._waiting: deque[Record] = deque()
+        """Refused by the database, and tried again."""
+        self._spilled = 0
+        """How many at the left of ``_waiting`` are in a file of JSON lines too."""
+        self._on_disk = False
+        """Whether this process has a file of JSON lines."""
+        self._is_owner = False
+        """Whether this process was the first at the file."""
+        self._busy = True
+        self._failing = False
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="call-records", daemon=True)
+        self._thread.start()
+
+    def start_call(self, record: CallRecord) -> None:
+        """Records that a call began. Returns at once."""
+        self._put(record)
+
+    def add_turn(self, record: TurnRecord) -> None:
+        """Records a turn. Returns at once."""
+        self._put(record)
+
+    def end_call(self, record: CallRecord) -> None:
+        """Records how a call ended. Returns at once."""
+        self._put(record)
+
+    def flush(self, timeout_s: float) -> bool:
+        """Blocks until all is written or refused; whether the database has all of it."""
+        with self._changed:
+            settled = self._changed.wait_for(lambda: not (self._queue or self._busy), timeout_s)
+            return settled and not self._waiting
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Tries once more what waits, then stops. Blocks up to ``timeout_s``."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            log.error("call records: still writing to %s after %g s", self.path, timeout_s)
+
+    @property
+    def failing(self) -> bool:
+        """Whether the database refuses records at present."""
+        return self._failing
+
+    def recent_calls(self, limit: int) -> list[CallRecord]:
+        """The latest calls, latest first, those that wait to be written included. Blocks."""
+        calls = {call.call_id: call for call in self._stored_calls(limit)}
+        for record in self._in_memory():
+            if isinstance(record, CallRecord) and (record.cause or record.call_id not in calls):
+                calls[record.call_id] = record
+        return sorted(calls.values(), key=lambda call: call.started_at, reverse=True)[:limit]
+
+    def call(self, call_id: str) -> tuple[CallRecord, list[TurnRecord]] | None:
+        """One call and its turns in order; None where there is none. Blocks."""
+        try:
+            stored = history.find_call(self.path, call_id)
+        except StoreError as error:
+            log.warning("%s", error)
+            stored = None
+        call, turns = (stored[0], {t.turn: t for t in stored[1]}) if stored else (None, {})
+        for record in self._in_memory():
+            if record.call_id != call_id:
+                continue
+            if isinstance(record, TurnRecord):
+                turns[record.turn] = record
+            elif call is None or record.cause:
+                call = record
+        return (call, [turns[number] for number in sorted(turns)]) if call else None
+
+    # -- any thread
+
+    def _put(self, record: Record) -> None:
+        with self._changed:
+            self._queue.append(record)
+            if len(self._queue) > self._limit:
+                self._queue.popleft()
+                log.error("call records: %d wait to be written; dropped the oldest", self._limit)
+            self._changed.notify_all()
+
+    def _stored_calls(self, limit: int) -> list[CallRecord]:
+        try:
+            return history.recent_calls(self.path, limit)
+        except StoreError as error:
+            log.debug("%s", error)
+            return []
+
+    def _in_memory(self) -> list[Record]:
+        with self._changed:
+            return [*self._waiting, *self._queue]
+
+    # -- the writer's own thread
+
+    def _run(self) -> None:
+        closing = False
+        while True:
+            self._write()
+            with self._changed:
+                self._busy = False
+                self._changed.notify_all()
+                if closing and not self._queue:
+                    break
+                self._changed.wait_for(
+                    lambda: bool(self._queue) or self._closing,
+                    self._retry_s if self._failing else None,
+                )
+                closing = self._closing
+                self._busy = True
+        self._let_go()
+        if self._lock_file:
+            self._lock_file.close()
+
+    def _write(self) -> None:
+        with self._changed:
+            self._waiting.extend(self._queue)
+            self._queue.clear()
+        try:
+            try:
+                self._write_waiting()
+            except SQLAlchemyError as error:
+                if not is_corrupt(error):
+                    raise
+                self._set_aside(error)
+                self._write_waiting()
+        except (SQLAlchemyError, StoreError, OSError) as error:
+            self._refused(error)
+
+    def _write_waiting(self) -> None:
+        """Everything that waits, in one transaction. Only this thread shortens ``_waiting``."""
+        if self._engine is None:
+            self._engine = open_engine(self.path)
+        if not self._is_owner:
+            self._take_over(self._engine)
+        records = list(self._waiting)
+        if records or self._on_disk:
+            files = self._spill.own_files() if self._on_disk else []
+            self._replay(self._engine, files, records[self._spilled :])
+        with self._changed:
+            self._waiting.clear()
+            self._spilled = 0
+        self._on_disk = False
+        if self._failing:
+            self._failing = False
+            log.info("call records: %s takes records again; nothing waits", self.path)
+
+    def _take_over(self, engine: Engine) -> None:
+        """The first process at a file finishes what an earlier one left; the next ones do not."""
+        if self._lock_file is None:
+            self._lock_file = open(f"{self.path}.lock", "w")
+        try:
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        self._replay(engine, self._spill.files(), [])
+        with engine.begin() as connection:
+            stopped = mark_unfinished(connection, self._opened_at)
+        self._is_owner = True
+        if stopped:
+            log.warning("call records: calls that the box stopped in: %d", stopped)
+
+    def _replay(self, engine: Engine, files: list[Path], records: list[Record]) -> None:
+        with engine.begin() as connection:
+            for file in files:
+                write(connection, self._spill.read(file))
+            write(connection, records)
+        for file in files:
+            file.unlink(missing_ok=True)
+
+    def _refused(self, error: Exception) -> None:
+        """Keeps what waits, on disk too where there is a place for it."""
+        self._let_go()
+        unspilled = list(self._waiting)[self._spilled :]
+        file = self._spill.append(unspilled) if unspilled else None
+        lost = 0
+        with self._changed:
+            if file:
+                self._spilled = len(self._waiting)
+                self._on_disk = True
+            while len(self._waiting) > self._limit:
+                self._waiting.popleft()
+                lost += self._spilled == 0
+                self._spilled = max(0, self._spilled - 1)
+        if lost:
+            log.error("call records: %d lost: neither disk nor memory has room", lost)
+        if not self._failing:
+            self._failing = True
+            log.error(
+                "call records: %s refuses records: %s. Calls go on; records wait in %s and are "
+                "tried again every %g s. Make room on the disk, allow writing there, or set "
+                "`path` in [records]",
+                self.path,
+                reason(error),
+                file or "memory",
+                self._retry_s,
+            )
+
+    def _set_aside(self, error: Exception) -> None:
+        """Moves a damaged file out of the way, and keeps it."""
+        self._let_go()
+        kept = f"{self.path}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+        for suffix in ("", "-wal", "-shm"):
+            if (part := Path(f"{self.path}{suffix}")).exists():
+                part.rename(f"{kept}{suffix}")
+        log.error(
+            "call records: %s is damaged (%s); kept as %s, and a new file begins",
+            self.path,
+            reason(error),
+            kept,
+        )
+
+    def _let_go(self) -> None:
+        if self._engine is not None:
+            self._engine.dispose()
+            self._engine = None
