@@ -1,4 +1,4 @@
-"""Piper voices, spoken in-process.
+"""Piper voices, spoken in-process, each sentence's first audio before its last is made.
 
 ``piper-tts`` is under GPL-3.0: whoever distributes Offhook together with it distributes a work
 under that licence (see ``docs/licences.md``, which also names the engine to choose instead).
@@ -8,8 +8,10 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from loguru import logger
 from numpy.typing import NDArray
 from piper import PiperVoice, SynthesisConfig
 from piper.config import PiperConfig
@@ -17,10 +19,12 @@ from piper.config import PiperConfig
 from models.errors import EngineError, ModelCorrupt
 from models.onnx_session import open_session
 from models.tts.base import AudioChunk
+from models.tts.piper_split import CannotSplit, SplitVoice, open_split
 
-# The loudest sample of a sentence differs from sentence to sentence; dividing by it would need
-# the whole sentence before its first sample could be sent.
-_GAIN = 1.0
+# Frames of 11.6 ms at the usual 22,050 Hz: 140 ms of sound to begin with, then windows that
+# double, since each costs its overlap again, up to 1.1 s, so that a barge-in soon stops the work.
+_FIRST_FRAMES = 12
+_LONGEST_FRAMES = 96
 
 
 class Piper:
@@ -29,26 +33,69 @@ class Piper:
     def __init__(self, path: Path, device: str = "cpu", threads: int = 1) -> None:
         self.name = path.stem
         self.device = device
-        self._voice = PiperVoice(
-            session=open_session(path, device=device, threads=threads), config=_config(path)
-        )
-        self.sample_rate_hz = self._voice.config.sample_rate
-        self._style = SynthesisConfig(normalize_audio=False, volume=_GAIN)
+        config = _config(path)
+        self._split: SplitVoice | None = None
+        session: Any
+        try:
+            self._split = open_split(path, device=device, threads=threads)
+            session = self._split.encoder
+        except CannotSplit as error:
+            logger.warning("{}: a chunk is a whole sentence: {}", self.name, error)
+            session = open_session(path, device=device, threads=threads)
+        self._voice = PiperVoice(session=session, config=config)
+        self.sample_rate_hz = config.sample_rate
+        # Scaling a sentence to its own peak, piper's habit, would need its last sample before its
+        # first could be sent; the voice's own level is kept instead.
+        self._style = SynthesisConfig(normalize_audio=False)
+        # One thread on the processor is the caller's own, whose time others cannot inflate.
+        own = device == "cpu" and threads == 1
+        self._clock_s = time.thread_time if own else time.perf_counter
+
+    @property
+    def streams(self) -> bool:
+        """Whether audio comes inside a sentence; False: a chunk is a whole sentence."""
+        return self._split is not None
 
     def synthesize(self, text: str) -> Iterator[AudioChunk]:
-        """Yields the clause's audio, a chunk a sentence. Empty text yields nothing."""
-        for phonemes in self._voice.phonemize(text):
-            started_s = time.perf_counter()
-            ids = self._voice.phonemes_to_ids(phonemes)
-            try:
-                audio = self._voice.phoneme_ids_to_audio(ids, self._style)
-            except RuntimeError as error:
-                raise EngineError(f"{self.name}: {error}") from error
-            yield AudioChunk(_pcm(np.asarray(audio)), time.perf_counter() - started_s)
+        """Yields the clause's audio; each ``next()`` blocks until its chunk is made.
+
+        Closing the iterator stops the work. Raises EngineError when the engine fails.
+        Text without a letter or a digit yields nothing.
+        """
+        if not any(character.isalnum() for character in text):
+            return
+        started_s = self._clock_s()
+        for audio in self._audio(text):
+            now_s = self._clock_s()
+            yield AudioChunk(_pcm(audio), now_s - started_s)
+            started_s = self._clock_s()
 
     def close(self) -> None:
         """Frees the model."""
+        self._split = None
         del self._voice
+
+    def _audio(self, text: str) -> Iterator[NDArray[np.float32]]:
+        try:
+            for phonemes in self._voice.phonemize(text):
+                ids = self._voice.phonemes_to_ids(phonemes)
+                made = np.asarray(self._voice.phoneme_ids_to_audio(ids, self._style))
+                if self._split is None:
+                    yield np.ravel(made)
+                else:
+                    yield from _windows(self._split, made)
+        except RuntimeError as error:
+            raise EngineError(f"{self.name}: {error}") from error
+
+
+def _windows(split: SplitVoice, made: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+    latent = made.reshape(1, split.shape.channels, -1)
+    frames = latent.shape[2]
+    start, length = 0, _FIRST_FRAMES
+    while start < frames:
+        end = start + length if start + length + _FIRST_FRAMES <= frames else frames
+        yield split.decode(latent, start, end)
+        start, length = end, min(2 * length, _LONGEST_FRAMES)
 
 
 def _config(path: Path) -> PiperConfig:
@@ -62,5 +109,5 @@ def _config(path: Path) -> PiperConfig:
 
 
 def _pcm(audio: NDArray[np.float32]) -> NDArray[np.int16]:
-    pcm: NDArray[np.int16] = (np.clip(audio * _GAIN, -1.0, 1.0) * 32767.0).astype(np.int16)
+    pcm: NDArray[np.int16] = (np.clip(audio, -1.0, 1.0) * 32767.0).astype(np.int16)
     return pcm

@@ -21,7 +21,7 @@ _QUIET_WINDOWS = 5
 class Silero:
     """The model. A window is 256 samples at 8 kHz and 512 at 16 kHz: 32 ms."""
 
-    name = "silero-vad"
+    name = "silero"
 
     def __init__(self, path: Path) -> None:
         self._session = open_session(path, device="cpu", threads=1)
