@@ -10,9 +10,6 @@ import numpy as np
 from latency_bench.recording import CallRecording, Event, Spoken
 from latency_bench.wire import Segment
 
-ANSWER_GAP_S = 1.0
-"""Stretches of the agent's voice closer than this belong to one answer."""
-
 
 @dataclass(frozen=True, slots=True)
 class TurnFigures:
@@ -105,7 +102,8 @@ def _turn(
     # Sound that began before the question did is the tail of the answer before.
     inside = [s for s in segments if began_s <= received.time_s(s.first) < until_s]
     after = [s for s in inside if received.time_s(s.last) > ended_s]
-    answer = _joined(after, received.rate_hz)
+    # The caller waits for the end, so all of it is one answer, whatever its pauses.
+    answer = Segment(after[0].first, after[-1].last) if after else None
     v2v_ms = (received.time_s(answer.first) - ended_s) * 1000 if answer else None
     # The box may tell of the last turn only after the hang-up.
     said = _said(recording.events, began_s, until_s if following is not None else math.inf)
@@ -121,18 +119,6 @@ def _turn(
         stages_ms=_numbers(said[-1].get("stages_ms")) if said else {},
         inside_ms=_number(said[-1].get("total_ms")) if said else None,
     )
-
-
-def _joined(segments: Sequence[Segment], rate_hz: int) -> Segment | None:
-    """The first stretch with all that follow closely."""
-    if not segments:
-        return None
-    last = segments[0].last
-    for segment in segments[1:]:
-        if segment.first - last > ANSWER_GAP_S * rate_hz:
-            break
-        last = segment.last
-    return Segment(segments[0].first, last)
 
 
 def _said(events: Sequence[Event], from_s: float, until_s: float) -> list[dict[str, Any]]:

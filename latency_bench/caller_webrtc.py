@@ -266,9 +266,12 @@ class _Call:
         if not isinstance(body, dict):
             return
         self._events.append(Event(time.monotonic(), body))
-        if body.get("type") == "call.ended":
-            self._goodbye.set()
-            self._finish("remote")
+        match body:
+            case {"type": "call.ended"}:
+                self._goodbye.set()
+                self._finish("remote")
+            case {"type": "speaking", "who": "agent", "on": bool(on)}:
+                self._script.told(on)
 
     async def _listen(self, track: MediaStreamTrack) -> None:
         assert self._arrivals is not None

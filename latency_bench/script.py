@@ -21,6 +21,8 @@ class Pace:
     """Silence after the agent's voice that ends an answer: clauses may lie apart."""
     answer_limit_s: float = 10.0
     """No voice by then after the question: the turn is missed."""
+    held_silence_s: float = 5.0
+    """The same where the agent says that it is still speaking: a busy one may stall."""
     listen_limit_s: float = 30.0
     """An answer longer than this is talked over."""
     pause_s: float = 0.3
@@ -79,6 +81,14 @@ class CallerScript:
         self._gate = VoiceGate()
         self._since_s: float | None = None
         self._last_voice_s: float | None = None
+        self._agent_speaking = False
+
+    def told(self, agent_speaking: bool) -> None:
+        """Takes the agent's own word, where it gives one, on whether it is speaking.
+
+        It only keeps the caller from talking into a stalled answer; nothing is measured by it.
+        """
+        self._agent_speaking = agent_speaking
 
     def hear(self, level_dbfs: float, now_s: float) -> None:
         """Takes the level of one received frame at its arrival time."""
@@ -117,7 +127,11 @@ class CallerScript:
         return None
 
     def _silent_for(self, silence_s: float, now_s: float) -> bool:
-        return self._last_voice_s is not None and now_s - self._last_voice_s >= silence_s
+        if self._last_voice_s is None:
+            return False
+        if self._agent_speaking:
+            silence_s = max(silence_s, self._pace.held_silence_s)
+        return now_s - self._last_voice_s >= silence_s
 
     def _next(self, now_s: float) -> Action | None:
         self.turn += 1

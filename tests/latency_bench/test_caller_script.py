@@ -63,6 +63,22 @@ def test_a_pause_inside_an_answer_does_not_end_it() -> None:
     assert line.run(0.4).kinds[-1] is Action.HANG_UP
 
 
+def test_an_answer_that_stalls_is_waited_for_where_the_agent_says_so() -> None:
+    line = Line(turns=1).voice(1.0).run(1.2).speak().run(0.3)
+    line.script.told(agent_speaking=True)
+    line.voice(0.5).run(4.0).voice(0.5)
+    assert line.script.phase is Phase.LISTENING
+    line.script.told(agent_speaking=False)
+    assert line.run(1.2).kinds[-1] is Action.HANG_UP
+
+
+def test_an_agent_that_only_claims_to_speak_is_not_waited_for_for_ever() -> None:
+    line = Line(turns=1).voice(1.0).run(1.2).speak()
+    line.script.told(agent_speaking=True)
+    line.voice(0.5).run(5.2)
+    assert line.kinds[-1] is Action.HANG_UP
+
+
 def test_an_agent_without_a_greeting_is_spoken_to() -> None:
     line = Line(turns=1).run(5.9)
     assert line.kinds == []
