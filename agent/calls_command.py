@@ -48,7 +48,8 @@ def run(args: argparse.Namespace) -> int:
     console = Console(soft_wrap=not sys.stdout.isatty())
     try:
         if args.call_id is None:
-            return _list(console, recent_calls(path, args.limit), args.json)
+            calls = recent_calls(path, args.limit) if path.exists() else []
+            return _list(console, calls, args.json)
         found = find_call(path, args.call_id)
     except StoreError as error:
         print(f"offhook: {error}", file=sys.stderr)

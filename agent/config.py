@@ -203,7 +203,7 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
     Without ``path``: the file that ``OFFHOOK_CONFIG`` names, else ``offhook.toml`` in the
     current folder where there is one, else the defaults. Raises ConfigError.
     """
-    path = path or _usual_file(environ)
+    path = settings_file(path, environ)
     tree, lines = _read(path) if path else ({}, {})
     label = str(path) if path else ""
     variables = _variables(environ)
@@ -245,7 +245,10 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _usual_file(environ: Mapping[str, str]) -> Path | None:
+def settings_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """The file that `load_config` reads; None: the defaults and the environment alone."""
+    if path is not None:
+        return path
     if named := environ.get("OFFHOOK_CONFIG"):
         return Path(named)
     here = Path(DEFAULT_FILE)
