@@ -271,9 +271,7 @@ def locked(text: str, name: str) -> str:
     return found[0] + "\n"
 
 
-def dependencies_command(
-    venv: Path, root: Path, runtime: bool, settings: Settings
-) -> list[str]:
+def dependencies_command(venv: Path, root: Path, runtime: bool, settings: Settings) -> list[str]:
     """Installs what is locked, with hashes, and compiles llama.cpp."""
     command = [str(venv / "bin" / "uv"), "pip", "install", "--verbose"]
     command += ["--python", str(venv / "bin" / "python"), "--require-hashes"]
@@ -399,8 +397,9 @@ def _lines(child: subprocess.Popen[bytes]) -> Iterator[str | None]:
 
     def read() -> None:
         assert child.stdout is not None
-        for line in child.stdout:
-            arrived.put(line)
+        with child.stdout:
+            for line in child.stdout:
+                arrived.put(line)
         arrived.put(b"")
 
     threading.Thread(target=read, daemon=True).start()
