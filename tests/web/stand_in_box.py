@@ -72,7 +72,7 @@ class StandInBox:
         """What the page sent over the data channel."""
         self.caller_peak = 0
         """The loudest sample that the caller's microphone sent, of 32768."""
-        self.peer: RTCPeerConnection | None = None
+        self._peers: list[RTCPeerConnection] = []
         self._channel: asyncio.Future[RTCDataChannel] = asyncio.Future()
         self._listening: list[asyncio.Task[None]] = []
         self._runner: web.AppRunner | None = None
@@ -93,8 +93,7 @@ class StandInBox:
         self.url = f"http://127.0.0.1:{port}/"
 
     async def stop(self) -> None:
-        if self.peer is not None:
-            await asyncio.wait_for(self.peer.close(), LIMIT_S)
+        await self.drop()
         for task in self._listening:
             await asyncio.wait_for(task, LIMIT_S)
         if self._runner is not None:
@@ -118,9 +117,9 @@ class StandInBox:
         return await asyncio.wait_for(self.messages.get(), LIMIT_S)
 
     async def drop(self) -> None:
-        """Closes the connection without a word."""
-        assert self.peer is not None
-        await asyncio.wait_for(self.peer.close(), LIMIT_S)
+        """Closes every connection without a word."""
+        for peer in self._peers:
+            await asyncio.wait_for(peer.close(), LIMIT_S)
 
     # -- HTTP
 
@@ -146,7 +145,8 @@ class StandInBox:
         if self.refuses is not None:
             status, error = self.refuses
             return web.json_response({"error": error}, status=status)
-        self.peer = peer = RTCPeerConnection()
+        peer = RTCPeerConnection()
+        self._peers.append(peer)
         self._channel = asyncio.get_running_loop().create_future()
         peer.on("datachannel", self._opened)
         peer.on("track", lambda track: self._listening.append(self._listen(track)))

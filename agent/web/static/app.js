@@ -150,12 +150,13 @@ function begin() {
   cost.begin();
   speaking = { caller: false, agent: false };
   $("call-id").textContent = "–";
-  $("clock").textContent = "0:00";
+  $("clock").textContent = "";
 }
 
 function connected() {
   startedAt = performance.now();
   clock = setInterval(showClock, 1000);
+  showClock();
   showSpeaking();
   announce("Connected. Speak when you like.");
 }

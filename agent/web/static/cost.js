@@ -112,18 +112,15 @@ class Line {
     this.rate.textContent = rate === null ? "" : `${formatUsd(rate)}/min`;
     this.bar.style.setProperty("--span", known && scaleUsd ? side.total_usd / scaleUsd : 0);
     this.stages.replaceChildren(
-      ...Object.entries(side.lines).flatMap(([stage, usd]) => stageLine(stage, usd)),
+      ...Object.entries(side.lines).map(([stage, usd]) => stageLine(stage, usd)),
     );
   }
 }
 
 function stageLine(stage, usd) {
-  const term = document.createElement("dt");
-  term.textContent = stageLabel(stage);
-  term.className = `stage-${stage}`;
-  const value = document.createElement("dd");
-  value.textContent = formatUsd(usd);
-  value.dataset.stage = stage;
-  value.classList.toggle("unknown", usd === null);
-  return [term, value];
+  const line = document.createElement("div");
+  line.dataset.stage = stage;
+  child(line, "dt").textContent = stageLabel(stage);
+  child(line, "dd", usd === null ? "unknown" : "").textContent = formatUsd(usd);
+  return line;
 }

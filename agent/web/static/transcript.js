@@ -40,8 +40,10 @@ export class Transcript {
       entry.item.classList.toggle("interim", !final);
       this.#showCut(entry);
     });
-    if (final && text) this.#announce(`${this.#nameOf(who)}: ${text}`);
-    if (final && entry.cut) this.#announce(`${this.#nameOf(who)} was interrupted.`);
+    if (!final || text === entry.announced) return;
+    entry.announced = text;
+    if (text) this.#announce(`${this.#nameOf(who)}: ${text}`);
+    if (entry.cut) this.#announce(`${this.#nameOf(who)} was interrupted.`);
   }
 
   /** The caller spoke over this answer: what is shown of it is where it was cut. */
@@ -86,7 +88,7 @@ export class Transcript {
     body.append(" ");
     const mark = child(body, "span", "entry-mark");
     mark.hidden = true;
-    const entry = { item, text, mark, meta, order: key, cut: false };
+    const entry = { item, text, mark, meta, order: key, cut: false, announced: null };
     const later = [...this.#entries.values()]
       .filter((other) => other.order > key)
       .sort((a, b) => a.order - b.order)[0];

@@ -47,7 +47,7 @@ export function layOut(stagesMs, atMs) {
 export function axis(totalMs) {
   const rough = Math.max(totalMs, 1) / 5;
   const magnitude = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((n) => n * magnitude).find((size) => size >= rough);
+  const step = [1, 2, 2.5, 5, 10].map((n) => n * magnitude).find((size) => size >= rough);
   const count = Math.max(1, Math.ceil(totalMs / step - 1e-9));
   return { endMs: count * step, ticks: Array.from({ length: count + 1 }, (_, n) => n * step) };
 }
@@ -132,8 +132,7 @@ export class Waterfall {
 
 function totalText(event) {
   if (event.total_ms !== null) return formatMs(event.total_ms);
-  if (event.turn === 0) return "no wait";
-  return event.interrupted ? "cut" : "–";
+  return event.interrupted ? "cut short" : "–";
 }
 
 function endOf(steps) {
@@ -159,9 +158,10 @@ function table(name, steps, event) {
   heading(head, "Step", "chart-step");
   const scale = heading(head, "", "chart-axis");
   child(scale, "span", "unseen").textContent = "Timeline";
+  const marks = child(scale, "span", "lane");
+  marks.setAttribute("aria-hidden", "true");
   for (const tick of ticks) {
-    const mark = child(scale, "span", "tick");
-    mark.setAttribute("aria-hidden", "true");
+    const mark = child(marks, "span", "tick");
     mark.style.setProperty("--at", tick / endMs);
     mark.textContent = tick.toLocaleString("en");
   }
@@ -169,14 +169,6 @@ function table(name, steps, event) {
   heading(head, "At", "chart-ms chart-at");
   const body = child(table, "tbody");
   for (const step of steps) body.append(stepRow(step, endMs, ticks));
-  if (event.total_ms !== null) {
-    const foot = child(child(table, "tfoot"), "tr");
-    const total = heading(foot, "End of speech to first packet", "chart-step");
-    total.scope = "row";
-    total.colSpan = 2;
-    child(foot, "td", "chart-ms").textContent = formatMs(event.total_ms);
-    child(foot, "td", "chart-ms chart-at");
-  }
   return table;
 }
 
