@@ -5,7 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.config import Config, ConfigError, is_loopback, load_config, settings_file
@@ -214,6 +214,7 @@ def test_lines_of_keys() -> None:
     }
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["a", "b", "# c", "", 's = """', "x = [", "1,", "]", '"""'])))
 def test_lines_of_any_valid_toml(lines: list[str]) -> None:
     text = "\n".join(f"k{n} = '{line}'" if n % 2 else "" for n, line in enumerate(lines))

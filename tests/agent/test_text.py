@@ -4,7 +4,7 @@ import re
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.text import Clauses, ThoughtFilter
@@ -91,6 +91,7 @@ _SPEECH = st.lists(
 ).map(" ".join)
 
 
+@settings(deadline=None)
 @given(_SPEECH, st.integers(1, 30))
 def test_no_word_is_lost_wherever_the_stream_is_cut(text: str, size: int) -> None:
     clauses = cut(text, size)
@@ -98,11 +99,13 @@ def test_no_word_is_lost_wherever_the_stream_is_cut(text: str, size: int) -> Non
     assert all(words(clause) for clause in clauses)
 
 
+@settings(deadline=None)
 @given(_SPEECH, st.integers(2, 30))
 def test_cuts_do_not_depend_on_where_the_stream_is_cut(text: str, size: int) -> None:
     assert [words(c) for c in cut(text, size)] == [words(c) for c in cut(text, 1)]
 
 
+@settings(deadline=None)
 @given(st.text(max_size=400), st.integers(1, 50))
 def test_any_text_keeps_its_words(text: str, size: int) -> None:
     assert words("".join(cut(text, size, longest=40))) == words(text)

@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.text import speakable
@@ -83,12 +83,14 @@ _TEXT = st.one_of(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(_TEXT)
 def test_its_own_output_stays_as_it_is(text: str) -> None:
     once = speakable(text)
     assert speakable(once) == once
 
 
+@settings(deadline=None)
 @given(_TEXT)
 def test_holds_letters_and_plain_punctuation_only(text: str) -> None:
     once = speakable(text)
