@@ -13,7 +13,7 @@ from models.errors import ModelCorrupt, ModelNotFound
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
-STRING, ARRAY = 8, 9
+U32, STRING, ARRAY = 4, 8, 9
 SCALAR_BYTES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 DEFAULT_ALIGNMENT = 32
 
@@ -106,41 +106,49 @@ class _Reader:
 
 def check_gguf(path: Path) -> None:
     """Raises ModelNotFound, or ModelCorrupt when ``path`` is no GGUF file or not a whole one."""
+    file_type(path)
+
+
+def file_type(path: Path) -> int | None:
+    """``general.file_type``, the format of most weights, where the file tells; it is checked
+    as by ``check_gguf``."""
     if not path.is_file():
         raise ModelNotFound(f"{path}: no such file; give the path of a GGUF model")
     if path.stat().st_size < len(MAGIC):
         raise ModelCorrupt(f"{path}: the file is empty; fetch it again")
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         try:
-            _check(data, len(data))
+            return _check(data, len(data))
         except _Damaged as damage:
             raise ModelCorrupt(f"{path}: {damage}; fetch it again") from None
 
 
-def _check(data: mmap.mmap, size: int) -> None:
+def _check(data: mmap.mmap, size: int) -> int | None:
     reader = _Reader(data)
     if (magic := reader.take(4)) != MAGIC:
         raise _Damaged(f"not a GGUF file (it begins with {magic!r})")
     if (version := reader.u32()) not in VERSIONS:
         raise _Damaged(f"GGUF version {version} is not one of {VERSIONS}")
     tensors, entries = reader.u64(), reader.u64()
-    alignment = _skip_metadata(reader, entries)
+    numbers = _numbers(reader, entries)
+    alignment = numbers.get(b"general.alignment") or DEFAULT_ALIGNMENT
     ends = [_tensor_end(reader) for _ in range(tensors)]
     start = -(-reader.at // alignment) * alignment
     if (whole := start + max(ends, default=0)) > size:
         raise _Damaged(f"it is cut short: {size} bytes where its tensors take {whole}")
+    return numbers.get(b"general.file_type")
 
 
-def _skip_metadata(reader: _Reader, entries: int) -> int:
-    """Steps over the metadata; returns the tensors' alignment in bytes."""
-    alignment = DEFAULT_ALIGNMENT
+def _numbers(reader: _Reader, entries: int) -> dict[bytes, int]:
+    """Steps over the metadata; returns its 32-bit numbers."""
+    numbers = {}
     for _ in range(entries):
         key, kind = reader.string(), reader.u32()
-        if key == b"general.alignment" and kind == 4:
-            alignment = reader.u32() or DEFAULT_ALIGNMENT
+        if kind == U32:
+            numbers[key] = reader.u32()
         else:
             reader.skip_value(kind)
-    return alignment
+    return numbers
 
 
 def _tensor_end(reader: _Reader) -> int:

@@ -25,11 +25,16 @@ def _log_to_python(_level: int, text: bytes, _user_data: Any) -> None:
     log.debug("%s", text.decode("utf-8", "replace").rstrip())
 
 
+def route_log() -> None:
+    """Sends what llama.cpp prints to Python's logging, at debug level."""
+    native.llama_log_set(_log_to_python, ctypes.c_void_p(0))
+
+
 class LlamaModel:
     """A GGUF file's weights and vocabulary."""
 
     def __init__(self, path: Path, device: str) -> None:
-        native.llama_log_set(_log_to_python, ctypes.c_void_p(0))
+        route_log()
         native.llama_backend_init()
         params = native.llama_model_default_params()
         params.n_gpu_layers = -1 if device == "cuda" else 0
