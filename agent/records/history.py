@@ -21,8 +21,12 @@ def find_call(path: Path, call_id: str) -> tuple[CallRecord, list[TurnRecord]] |
 
     ``call_id`` may be cut short where only one call begins so.
     """
-    query = select(CALLS.c.record).where(CALLS.c.call_id.startswith(call_id, autoescape=True))
-    calls = [CallRecord.from_json(row) for row in _rows(path, query.limit(2))]
+    begins = (
+        select(CALLS.c.record)
+        .where(CALLS.c.call_id.startswith(call_id, autoescape=True))
+        .order_by(CALLS.c.call_id)
+    )
+    calls = [CallRecord.from_json(row) for row in _rows(path, begins.limit(2))]
     exact = [call for call in calls if call.call_id == call_id] or calls
     if not call_id or not calls:
         return None
