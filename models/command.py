@@ -68,10 +68,10 @@ def presence(entry: ModelEntry) -> str:
         return "not installed"
     present = sum((folder / file.path).is_file() for file in entry.files)
     if present == len(entry.files):
-        return "here"
+        return "yes"
     if present:
-        return "partly fetched"
-    return "to be fetched" if isinstance(entry.source, HubSource) else "missing"
+        return "partly"
+    return "to fetch" if isinstance(entry.source, HubSource) else "missing"
 
 
 def _run(run: Action, args: argparse.Namespace) -> int:
@@ -84,9 +84,14 @@ def _run(run: Action, args: argparse.Namespace) -> int:
 
 def _list(args: argparse.Namespace, console: Console) -> int:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("name", "kind", "size", "memory", "language", "licence"):
-        table.add_column(column, justify="right" if column in ("size", "memory") else "left")
-    table.add_column("on this machine")
+    # A name is typed again, so it is never shortened; the licence gives way.
+    table.add_column("name", no_wrap=True)
+    table.add_column("kind", no_wrap=True)
+    table.add_column("size", justify="right", no_wrap=True)
+    table.add_column("memory", justify="right", no_wrap=True)
+    table.add_column("language", overflow="fold")
+    table.add_column("licence", overflow="fold")
+    table.add_column("here?")
     for entry in shipped().values():
         table.add_row(
             entry.name,
@@ -116,16 +121,15 @@ def _show(args: argparse.Namespace, console: Console) -> int:
         "memory": _memory(entry) + (" (measured)" if entry.memory_measured else " (estimated)"),
         "on this machine": presence(entry),
     }
-    table = Table(box=None, show_header=False, pad_edge=False)
+    # Soft-wrapped: a checksum broken over two lines cannot be copied.
     for fact, value in facts.items():
         if value is not None:
-            table.add_row(fact, value)
+            console.print(f"{fact:18}{value}", soft_wrap=True, highlight=False, markup=False)
     for file in entry.files:
         recorded = fetched.files.get(file.path) if fetched else None
         sha256 = file.sha256 or (recorded.sha256 if recorded else "unknown until fetched")
-        table.add_row("file", f"{file.path}\n  sha256 {sha256}")
-    # A checksum broken over two lines cannot be copied.
-    console.print(table, soft_wrap=True)
+        console.print(f"file              {file.path}", soft_wrap=True, highlight=False)
+        console.print(f"  sha256          {sha256}", soft_wrap=True, highlight=False)
     return 0
 
 

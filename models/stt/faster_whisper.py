@@ -20,14 +20,14 @@ from faster_whisper.transcribe import get_ctranslate2_storage, get_suppressed_to
 from numpy.typing import NDArray
 
 from models.audio import at_rate
-from models.errors import EngineError
+from models.errors import EngineError, ModelCorrupt
 from models.stt.base import Transcript
 
 _SAMPLE_RATE_HZ = 16000
 _HOP_SAMPLES = 160
 _LONGEST_S = 28.0
 
-_WINDOWS = ((6.0, 1000), (11.0, 1500), (_LONGEST_S, 3000))
+_WINDOWS = ((4.0, 1000), (11.0, 1500), (_LONGEST_S, 3000))
 """(seconds of audio, mel frames of 10 ms): the first whose seconds suffice is used."""
 
 _TOKENS_PER_S = 7.0
@@ -47,8 +47,10 @@ _PHANTOM_NO_SPEECH_PROBABILITY = 0.6
 # A bark or a cry becomes one word over and over; a caller who repeats herself scores lower.
 _REPEATED_NO_SPEECH_PROBABILITY = 0.3
 
-# (words of a phrase, times in a row) that real speech seldom has and a runaway decoder has.
-_REPEATS = ((1, 4), (2, 3), (3, 2))
+# (words of a phrase, words after it that repeat it) that real speech seldom has and a runaway
+# decoder has: "no no no no", "yes please" three times, any five words twice.
+_REPEATS = ((1, 3), (2, 4), (3, 3), (4, 4), (5, 5))
+_STUTTER = re.compile(r"(\w)\1{4}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +70,15 @@ class FasterWhisper:
     ) -> None:
         self.name = path.name
         self.device = device
-        self._whisper = WhisperModel(
-            str(path),
-            device=device,
-            compute_type="int8" if device == "cpu" else "float16",
-            cpu_threads=threads,
-        )
+        try:
+            self._whisper = WhisperModel(
+                str(path),
+                device=device,
+                compute_type="int8" if device == "cpu" else "float16",
+                cpu_threads=threads,
+            )
+        except RuntimeError as error:
+            raise ModelCorrupt(f"{path}: CTranslate2 cannot load model.bin: {error}") from error
         self._language = language
         self._tokenizer = Tokenizer(
             self._whisper.hf_tokenizer,
@@ -154,19 +159,19 @@ def split_at_quiet(audio: NDArray[np.float32]) -> list[NDArray[np.float32]]:
 
 
 def repeats_itself(text: str) -> bool:
-    """Whether a phrase stands several times in a row: three words twice, one word four times.
+    """Whether a phrase stands several times in a row, the last time perhaps in part.
 
     Digits may honestly do so; the answer costs them a second look, not the words.
     """
     words = _words(text)
-    for length in range(1, len(words) // 2 + 1):
-        times = next(times for least, times in reversed(_REPEATS) if length >= least)
+    for length in range(1, len(words)):
+        enough = next(enough for least, enough in reversed(_REPEATS) if length >= least)
         matching = 0
         for here, later in zip(words, words[length:], strict=False):
             matching = matching + 1 if here == later else 0
-            if matching >= length * (times - 1):
+            if matching >= enough:
                 return True
-    return False
+    return _STUTTER.search(text) is not None
 
 
 def _ran_away(decoded: _Decoded) -> bool:

@@ -120,8 +120,8 @@ def measure(decoder: _Session) -> Shape:
     Raises CannotSplit where no overlap tried makes it so.
     """
     channels = _channels(decoder)
-    latent = np.random.default_rng(0).standard_normal((1, channels, _PROBE_FRAMES))
-    latent = latent.astype(np.float32)
+    size = (1, channels, _PROBE_FRAMES)
+    latent = np.random.default_rng(0).standard_normal(size, dtype=np.float32)
     whole = np.ravel(decoder.run(None, {"latent": latent})[0])
     hop, rest = divmod(whole.size, _PROBE_FRAMES)
     if rest:
