@@ -65,6 +65,8 @@ class _Place:
         self.answer: _Answer | None = None
         self.dropped = 0
         """Oldest messages that no longer fit."""
+        self.answer_tokens = Sampling().max_tokens
+        """The longest answer that was asked for last."""
         self.prepared_s = 0.0
         """Spent on preparing the next prompt, billed to the next answer."""
 
@@ -157,13 +159,13 @@ class LlamaCpp(LanguageModel):
         sequences = max_conversations + 1
         step_tokens = max(slices.alone, slices.beside_answers, slices.background) + sequences
         try:
+            template = ChatTemplate(self._model.chat_template, self._model.bos, self._model.eos)
             self._context = LlamaContext(self._model, sequences, cells, step_tokens, threads)
         except EngineError:
             self._model.close()
             raise
         self._cache = NativeCache(self._context, sequences, self._model.rewindable)
         self._batcher = Batcher(self._cache, slices)
-        template = ChatTemplate(self._model.chat_template, self._model.bos, self._model.eos)
         self._prompter = Prompter(template, self._model.tokenize, self._model.control_texts())
         self._heads: dict[tuple[Message, ...], list[int]] = {}
         self._arrivals = count()
@@ -226,12 +228,15 @@ class LlamaCpp(LanguageModel):
         place.answer = answer
         started = time.perf_counter()
         try:
-            room = self.context_tokens - min(answer.sampling.max_tokens, self.context_tokens // 2)
+            place.answer_tokens = answer.sampling.max_tokens
+            room = self._room(place)
             tokens, place.dropped = self._prompter.fitted(messages, room, place.dropped)
             answer.sampler = LlamaSampler(self._model, answer.sampling)
             answer.text = SpokenText(self._opens_thought(tokens))
             self._queue(place, tokens, messages, answers=True)
-        except EngineError as error:
+        except Exception as error:
+            if not isinstance(error, EngineError):
+                log.exception("%s: a prompt could not be made", self.name)
             self._end(place, "error", error)
         answer.busy_s += time.perf_counter() - started
 
@@ -241,13 +246,17 @@ class LlamaCpp(LanguageModel):
             return
         self._stop(place)
         try:
-            tokens = self._prompter.settled(messages)
+            tokens = self._prompter.settled(messages, place.dropped)
         except EngineError as error:
             log.warning("%s: nothing prepared: %s", self.name, error)
             return
         # A prompt about to be cut would be evaluated for nothing.
-        if tokens and len(tokens) < self.context_tokens // 2 and not place.dropped:
+        if tokens and len(tokens) <= self._room(place):
             self._queue(place, tokens, messages, answers=False)
+
+    def _room(self, place: _Place) -> int:
+        """Tokens that a prompt may have beside its answer."""
+        return self.context_tokens - min(place.answer_tokens, self.context_tokens // 2)
 
     def _queue(
         self, place: _Place, tokens: list[int], messages: Sequence[Message], answers: bool
@@ -278,6 +287,8 @@ class LlamaCpp(LanguageModel):
             except Exception as error:
                 log.exception("%s: a step failed; all answers end", self.name)
                 self._give_up(error)
+        # Nothing is posted any more, but something may have been just before the end.
+        self._run_commands()
         for place in list(self._owners.values()):
             self._stop(place)
         self._context.close()
@@ -288,9 +299,12 @@ class LlamaCpp(LanguageModel):
         with self._wake:
             while not (self._closing or self._inbox or self._batcher.jobs):
                 self._wake.wait()
+        self._run_commands()
+        return not self._closing
+
+    def _run_commands(self) -> None:
         while self._inbox:
             self._inbox.popleft()()
-        return not self._closing
 
     def _advance(self) -> None:
         for place in list(self._owners.values()):

@@ -48,12 +48,21 @@ def without_system(messages: Sequence[Message]) -> list[Message]:
 
 
 class ChatTemplate:
-    """A model's own Jinja template; ``text`` None means ChatML."""
+    """A model's own Jinja template; ``text`` None means ChatML.
+
+    Raises EngineError for a template that cannot be read.
+    """
 
     def __init__(self, text: str | None, bos: str, eos: str) -> None:
-        self._format = Jinja2ChatFormatter(
-            text or CHATML, eos_token=eos, bos_token=bos, add_generation_prompt=True
-        )
+        try:
+            self._format = Jinja2ChatFormatter(
+                text or CHATML, eos_token=eos, bos_token=bos, add_generation_prompt=True
+            )
+        except TemplateError as error:
+            raise EngineError(
+                f"the model's chat template is no Jinja template ({error}); fetch a newer "
+                "conversion of the model"
+            ) from error
 
     def render(self, messages: Sequence[Message]) -> str:
         """The prompt that asks for the assistant's next words, thinking switched off.
@@ -101,12 +110,14 @@ class Prompter:
         clean = [replace(m, content=self._reserved.sub("", m.content)) for m in messages]
         return self._tokenize(self._template.render(clean))
 
-    def settled(self, messages: Sequence[Message]) -> list[int]:
+    def settled(self, messages: Sequence[Message], dropped: int = 0) -> list[int]:
         """The head of the prompt that stays, whatever the user says next.
 
         Where the last message is the user's, they may still be speaking: more words may
-        follow it.
+        follow it. ``dropped`` of the oldest entries are left out, as by ``fitted``.
         """
+        system, spoken = _parted(messages)
+        messages = [*system, *spoken[min(dropped, max(0, len(spoken) - 1)) :]]
         if messages and messages[-1].role == "user":
             *before, last = messages
             endings = [replace(last, content=last.content + more) for more in (" a", " B?")]
@@ -126,8 +137,7 @@ class Prompter:
         and what was evaluated of it, stays the same; when it does not, a quarter of the
         budget is made free at once. Raises EngineError when not even the last fits.
         """
-        system = [m for m in messages if m.role == "system"]
-        spoken = [m for m in messages if m.role != "system"]
+        system, spoken = _parted(messages)
         start = min(dropped, max(0, len(spoken) - 1))
         tokens = self.tokens([*system, *spoken[start:]])
         goal = budget
@@ -141,6 +151,12 @@ class Prompter:
                 f"{budget} fit beside the answer; shorten the system prompt or raise context_tokens"
             )
         return tokens, start
+
+
+def _parted(messages: Sequence[Message]) -> tuple[list[Message], list[Message]]:
+    """The system messages, and all others."""
+    system = [m for m in messages if m.role == "system"]
+    return system, [m for m in messages if m.role != "system"]
 
 
 def _next_turn(spoken: Sequence[Message], start: int) -> int:

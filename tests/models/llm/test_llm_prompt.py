@@ -113,3 +113,15 @@ def test_what_cannot_fit_is_an_error_with_its_numbers() -> None:
     prompter = Prompter(ChatTemplate(None, "", ""), words)
     with pytest.raises(EngineError, match=r"take \d+ tokens and 20 fit.*context_tokens"):
         prompter.fitted([SYSTEM, Message("user", "word " * 50)], 20)
+
+
+def test_a_template_that_is_none_is_an_error() -> None:
+    with pytest.raises(EngineError, match="no Jinja template"):
+        ChatTemplate("{% for %}", "", "")
+
+
+def test_what_is_settled_leaves_out_what_was_dropped() -> None:
+    prompter = Prompter(ChatTemplate(None, "", ""), letters)
+    kept = [SYSTEM, *chat(3)[3:]]
+    assert prompter.settled(chat(3), dropped=2) == prompter.settled(kept)
+    assert prompter.settled(chat(0), dropped=9) == prompter.settled([SYSTEM, chat(0)[-1]])
