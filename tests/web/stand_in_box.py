@@ -95,7 +95,9 @@ class StandInBox:
     async def stop(self) -> None:
         await self.drop()
         for task in self._listening:
-            await asyncio.wait_for(task, LIMIT_S)
+            # The track of a call that never connected does not end by itself.
+            task.cancel()
+        await asyncio.gather(*self._listening, return_exceptions=True)
         if self._runner is not None:
             await asyncio.wait_for(self._runner.cleanup(), LIMIT_S)
             self._runner = None

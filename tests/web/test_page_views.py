@@ -1,11 +1,26 @@
 """The page's arithmetic, asked in the browser that runs it."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from playwright.async_api import Page
+import pytest_asyncio
+from playwright.async_api import Browser, Page
+from stand_in_box import StandInBox
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def page(browser: Browser) -> AsyncIterator[Page]:
+    """One page for all: nothing here changes it."""
+    box = StandInBox()
+    await box.start()
+    page = await browser.new_page()
+    await page.goto(box.url)
+    yield page
+    await page.close()
+    await box.stop()
 
 
 async def call(page: Page, module: str, function: str, *arguments: Any) -> Any:

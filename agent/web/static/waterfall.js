@@ -45,10 +45,11 @@ export function layOut(stagesMs, atMs) {
 
 /** Round axis: `{endMs, ticks}` with three to six ticks, the last beyond `totalMs` or at it. */
 export function axis(totalMs) {
-  const rough = Math.max(totalMs, 1) / 5;
+  const lengthMs = Math.max(totalMs, 1);
+  const rough = lengthMs / 5;
   const magnitude = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 2.5, 5, 10].map((n) => n * magnitude).find((size) => size >= rough);
-  const count = Math.max(1, Math.ceil(totalMs / step - 1e-9));
+  const count = Math.ceil(lengthMs / step - 1e-9);
   return { endMs: count * step, ticks: Array.from({ length: count + 1 }, (_, n) => n * step) };
 }
 
