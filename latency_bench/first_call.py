@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from agent.config import Config, load_config
 from agent.serve import loading_bar, open_box, print_address, stop_signal
+from latency_bench.interrupt import unless
 from latency_bench.questions import from_wav
 from latency_bench.report import show_first_call
 from latency_bench.self_call import failing
@@ -77,15 +78,16 @@ async def _demo(args: argparse.Namespace, config: Config, environ: Mapping[str, 
     status = 0
     async with stop_signal() as stopped:
         async with loading_bar(console) as progress, open_box(config, environ, progress) as box:
-            with console.status("Calling itself: asking a question and listening to the answer"):
-                result = await _unless(stopped, call_itself(box.url, config, environ, _extra(args)))
-            if result is None:
-                return 130
-            if isinstance(result, SelfCallFailed):
-                console.print(f"[red]The call failed:[/red] {escape(str(result))}", highlight=False)
-                status = 1
-            else:
+            try:
+                with console.status("Calling itself: asking, and listening to the answer"):
+                    call = call_itself(box.url, config, environ, _extra(args))
+                    result = await unless(stopped, call)
+                if result is None:
+                    return 130
                 status = _report(console, result, args.json)
+            except SelfCallFailed as failure:
+                console.print(f"[red]The call failed:[/red] {escape(str(failure))}")
+                status = 1
             if not args.once:
                 print_address(console, box)
                 await stopped.wait()
@@ -106,24 +108,6 @@ def _extra(args: argparse.Namespace) -> list[str]:
     if args.wav is not None:
         return ["--wav", str(args.wav)]
     return ["--say", args.say] if args.say else []
-
-
-async def _unless(stopped: asyncio.Event, work: Any) -> "dict[str, Any] | SelfCallFailed | None":
-    """The work's result or failure; None where ``stopped`` came first, the work undone."""
-    task = asyncio.ensure_future(work)
-    waiting = asyncio.ensure_future(stopped.wait())
-    await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
-    if not task.done():
-        task.cancel()
-        await asyncio.gather(task, waiting, return_exceptions=True)
-        return None
-    await asyncio.gather(waiting, return_exceptions=True)
-    try:
-        result: dict[str, Any] = task.result()
-        return result
-    except SelfCallFailed as failure:
-        return failure
 
 
 async def _end(child: asyncio.subprocess.Process) -> None:

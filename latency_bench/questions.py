@@ -23,17 +23,17 @@ PACE = 1.12
 """Synthesised questions run this much faster and higher than the agent's own voice."""
 
 QUESTIONS = (
+    "Where is the nearest train station?",
     "What time do you open on Saturday?",
     "Can I book a table for two tonight?",
     "How much does the large coffee cost?",
-    "Where is the nearest train station?",
     "Could you tell me your address, please?",
     "Do you have a parking space for my car?",
     "What is the weather like tomorrow?",
     "I would like to change my appointment.",
     "How long does the delivery take?",
     "Can you recommend a good book?",
-    "What is the capital of France?",
+    "What is the tallest mountain in the world?",
     "My order has not arrived yet.",
     "Is the swimming pool open today?",
     "How do I make a cup of green tea?",

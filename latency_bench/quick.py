@@ -22,6 +22,7 @@ from latency_bench.analysis import turns_of
 from latency_bench.box_process import BoxFailed, BoxProcess, free_port
 from latency_bench.caller_webrtc import CallFailed, place_call
 from latency_bench.findings import Findings
+from latency_bench.interrupt import unless
 from latency_bench.machine import machine_facts
 from latency_bench.questions import QUESTIONS, from_folder, synthesised
 from latency_bench.report import show_bench
@@ -143,7 +144,8 @@ async def _bench(
             findings.interrupted = stop.is_set()
         try:
             work.result()
-            machine["models"] = await asyncio.to_thread(_models_at, target) or machine["models"]
+            if target.process is None:
+                machine["models"] = await asyncio.to_thread(_models_at, target) or {}
         except asyncio.CancelledError:
             findings.interrupted = True
         except BoxFailed as error:
@@ -175,12 +177,11 @@ async def _measure(
     box = target.process
     if box is not None:
         asked.say("starting the box")
-        findings.ready_s = await box.until_ready(READY_LIMIT_S)
+        findings.ready_s = await unless(stop, box.until_ready(READY_LIMIT_S))
         asked.say("idle")
-        await asyncio.sleep(SETTLE_S)
-        findings.idle_cpu = await box.cpu(IDLE_S)
+        findings.idle_cpu = await unless(stop, _idle_cpu(box))
         asked.say("one silent call")
-        findings.silent_call_cpu = await _silent_call_cpu(target, box, stop)
+        findings.silent_call_cpu = await unless(stop, _silent_call_cpu(target, box))
     if stop.is_set():
         return
     asked.say("asking")
@@ -190,24 +191,28 @@ async def _measure(
         findings.rss_mb = box.rss_mb()
 
 
-async def _silent_call_cpu(target: Target, box: BoxProcess, stop: asyncio.Event) -> float | None:
+async def _idle_cpu(box: BoxProcess) -> float:
+    await asyncio.sleep(SETTLE_S)
+    return await box.cpu(IDLE_S)
+
+
+async def _silent_call_cpu(target: Target, box: BoxProcess) -> float | None:
     """The box's share of a core while a caller says nothing; None where the call failed."""
+    limit_s = SETTLE_S + IDLE_S + 2
     call = asyncio.create_task(
-        place_call(
-            target.offer_url, [], token=target.token, limit_s=SETTLE_S + IDLE_S + 2, stop=stop
-        )
+        place_call(target.offer_url, [], token=target.token, limit_s=limit_s)
     )
     try:
         await asyncio.sleep(SETTLE_S)
-        if call.done():
-            call.result()
-        return await box.cpu(IDLE_S)
+        share = await box.cpu(IDLE_S)
+        await call
+        return share
     except CallFailed:
         # The questions that follow tell of it.
         return None
     finally:
-        stop_early = asyncio.gather(call, return_exceptions=True)
-        await asyncio.wait_for(stop_early, SETTLE_S + IDLE_S)
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
 
 
 async def _finish(work: asyncio.Task[None], stop: asyncio.Event, console: Console) -> None:

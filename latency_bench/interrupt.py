@@ -1,0 +1,26 @@
+"""Work that the user may stop."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+
+async def unless(stopped: asyncio.Event, work: Coroutine[Any, Any, Result]) -> Result | None:
+    """The work's result; None where ``stopped`` comes first, the work cancelled and ended.
+
+    Raises what the work raises.
+    """
+    if stopped.is_set():
+        work.close()
+        return None
+    task = asyncio.create_task(work)
+    waiting = asyncio.create_task(stopped.wait())
+    try:
+        await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        return task.result() if task.done() else None
+    finally:
+        task.cancel()
+        waiting.cancel()
+        await asyncio.gather(task, waiting, return_exceptions=True)
