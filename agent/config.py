@@ -1,8 +1,9 @@
 """The settings: one frozen tree, read from one TOML file and the environment.
 
 The environment wins over the file: ``OFFHOOK_SERVER__PORT=8080`` is ``port`` in
-``[server]``, and every key has such a name. Two more names are read: ``OFFHOOK_TOKEN`` is
-the access token, and ``OFFHOOK_CONFIG`` the file, where the command names none.
+``[server]``, and every key has such a name. More names are read: ``OFFHOOK_TOKEN`` is the
+access token, ``OFFHOOK_CONFIG`` the file, where the command names none, and ``OFFHOOK_HOME``
+the folder for what the box keeps.
 """
 
 import difflib
@@ -168,7 +169,7 @@ class RecordsConfig(Section):
     """Where call records are kept."""
 
     path: Path = Path("~/.local/share/offhook/calls.sqlite3")
-    """SQLite file; unless given, under ``$XDG_DATA_HOME`` where that is set."""
+    """SQLite file; unless given, under ``$OFFHOOK_HOME`` or ``$XDG_DATA_HOME`` where set."""
 
 
 class CostConfig(Section):
@@ -231,8 +232,10 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
 
 def default_records_path(environ: Mapping[str, str]) -> Path:
     """Where call records are kept unless the settings say otherwise."""
-    home = environ.get("XDG_DATA_HOME")
-    return Path(home, "offhook", "calls.sqlite3") if home else RecordsConfig().path
+    if own := environ.get("OFFHOOK_HOME"):
+        return Path(own, "calls.sqlite3")
+    data = environ.get("XDG_DATA_HOME")
+    return Path(data, "offhook", "calls.sqlite3") if data else RecordsConfig().path
 
 
 def is_loopback(host: str) -> bool:

@@ -121,7 +121,7 @@ def model(kind: str, reference: str, problem: str | None, size_mb: float | None)
 def settings(path: str | None, problem: str | None) -> Finding:
     """The settings file; without one the defaults hold."""
     if problem is not None:
-        return Finding("settings", "broken", problem)
+        return Finding("settings", "broken", problem.replace("\n", "; "))
     return Finding("settings", "fine", path or "defaults; no offhook.toml here")
 
 

@@ -1,5 +1,6 @@
 """Settings: defaults, file, environment, and what is said when one is wrong."""
 
+import json
 import re
 from decimal import Decimal
 from pathlib import Path
@@ -74,7 +75,32 @@ def test_every_key_can_be_set_by_the_environment(toml: Path) -> None:
 
 
 def test_other_variables_are_left_alone(toml: Path) -> None:
-    assert load_config(None, {"OFFHOOK_HOME": "/x", "PATH": "/bin"}) == load_config(None, {})
+    assert load_config(None, {"OFFHOOK_LOG": "x", "PATH": "/bin"}) == load_config(None, {})
+
+
+def test_where_records_are_kept(toml: Path) -> None:
+    variables = {"XDG_DATA_HOME": "/data", "OFFHOOK_HOME": "/own"}
+    assert load_config(None, variables).records.path == Path("/own/calls.sqlite3")
+    toml.write_text("[records]\npath = '/here/calls.sqlite3'")
+    assert load_config(toml, variables).records.path == Path("/here/calls.sqlite3")
+
+
+def test_the_page_about_settings_lists_every_key_with_its_default() -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
+    sections = dict(re.findall(r"^## \[(\w+)\]\n(.*?)(?=^## |\Z)", page.read_text(), re.M | re.S))
+    assert list(sections) == list(Config.model_fields)
+    for section, text in sections.items():
+        rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", text, re.M))
+        tree = getattr(Config(), section)
+        assert list(rows) == list(type(tree).model_fields)
+        for key, shown in rows.items():
+            default = getattr(tree, key)
+            written = "none" if default is None else f"`{toml_text(default)}`"
+            assert shown == written, f"{key} in [{section}]"
+
+
+def toml_text(value: object) -> str:
+    return json.dumps(list(value) if isinstance(value, tuple) else value, default=str)
 
 
 @pytest.mark.parametrize(
