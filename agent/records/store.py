@@ -159,6 +159,9 @@ class CallStore:
                 )
                 closing = self._closing
                 self._busy = True
+        unsafe = len(self._waiting) - self._spilled
+        if unsafe:
+            log.error("call records: %d lost: no disk took them before the box stopped", unsafe)
         self._let_go()
         if self._lock_file:
             self._lock_file.close()

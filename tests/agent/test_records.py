@@ -314,6 +314,20 @@ def test_records_that_waited_are_taken_in_by_the_next_process(open_store: Open, 
     assert Spill(path).files() == []
 
 
+def test_records_that_no_disk_took_are_counted(
+    open_store: Open, path: Path, own_temporary_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path.parent.write_text("in the way")
+    own_temporary_folder.rmdir()
+    store = open_store()
+    store.end_call(ENDED)
+    assert not store.flush(LIMIT_S)
+    assert "records wait in memory" in errors(caplog)[0]
+    assert store.recent_calls(1) == [ENDED]
+    store.close(LIMIT_S)
+    assert "1 lost" in errors(caplog)[-1]
+
+
 def test_memory_is_bounded_and_the_disk_keeps_the_rest(open_store: Open, path: Path) -> None:
     path.parent.write_text("in the way")
     store = open_store(limit=5)
