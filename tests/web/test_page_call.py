@@ -36,7 +36,13 @@ def cost(call_s: float, owned_usd: float) -> dict[str, object]:
     return {
         "type": "cost",
         "call_s": call_s,
-        "owned": {"total_usd": owned_usd, "lines": {"stt": owned_usd, "llm": 0}},
+        "owned": {
+            "total_usd": owned_usd,
+            "lines": {"stt": owned_usd, "llm": 0},
+            "hardware": "a small server",
+            "view": "this call pays for all of it",
+            "assumed": ["purchase_usd", "watts_idle"],
+        },
         "rented": [
             {"stack": "Three APIs", "total_usd": 0.03, "lines": {"stt": 0.01, "tts": 0.02}},
             {"stack": "Speech to speech", "total_usd": None, "lines": {"llm": None}},
@@ -219,6 +225,10 @@ async def test_the_cost_beside_rented_parts(page: Page, box: StandInBox) -> None
     await expect(owned).to_contain_text("$0.00042")
     await expect(owned).to_contain_text("$0.00084/min")
     await expect(owned.locator("[data-stage=stt]")).to_have_text("Speech recognition$0.00042")
+    await expect(page.get_by_test_id("cost-basis")).to_have_text(
+        "Priced as a small server; this call pays for all of it. "
+        "Assumed, not measured: purchase price, watts idle."
+    )
     await expect(rented.get_by_role("listitem")).to_have_count(2)
     await expect(rented.locator("[data-stack='Three APIs'] summary")).to_contain_text("$0.0300")
     unknown = rented.locator("[data-stack='Speech to speech']")

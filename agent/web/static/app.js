@@ -39,6 +39,7 @@ const waterfall = new Waterfall($("turns"), $("waterfall-empty"), {
 const cost = new Cost({
   panel: $("cost-panel"),
   owned: $("cost-owned"),
+  basis: $("cost-basis"),
   rented: $("cost-rented"),
   asOf: $("cost-as-of"),
   empty: $("cost-empty"),
@@ -232,7 +233,7 @@ const RECEIVERS = {
     transcript.latency(event.turn, event.total_ms);
   },
   cost: (event) => cost.show(event),
-  error: (event) => complain(event.message, "The call goes on; the box's log says more."),
+  error: (event) => complain(event.message, "The box’s log says more."),
 };
 
 // -- the box and the page's own controls

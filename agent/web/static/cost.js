@@ -3,13 +3,12 @@
 import { child } from "./element.js";
 
 const STAGES = {
-  vad: "Voice activity",
-  turn: "End of turn",
+  turn_taking: "Turn-taking",
   stt: "Speech recognition",
   llm: "Language model",
   tts: "Speech synthesis",
   idle: "Idle time",
-  transport: "Transport",
+  energy: "Extra energy",
   telephony: "Telephone line",
   platform: "Platform fee",
 };
@@ -38,7 +37,7 @@ export class Cost {
   #owned;
   #rented = new Map();
 
-  /** `view`: elements `{panel, owned, rented, asOf, empty}`. */
+  /** `view`: elements `{panel, owned, basis, rented, asOf, empty}`. */
   constructor(view) {
     this.#view = view;
     this.begin();
@@ -59,7 +58,8 @@ export class Cost {
     const totals = [event.owned, ...event.rented].map((side) => side.total_usd ?? 0);
     const scaleUsd = Math.max(...totals);
     this.#owned.show(event.owned, event.call_s, scaleUsd);
-    this.#view.owned.dataset.usd = event.owned.total_usd;
+    this.#view.owned.dataset.usd = event.owned.total_usd ?? "";
+    this.#view.basis.textContent = basis(event.owned);
     const gone = new Set(this.#rented.keys());
     for (const side of event.rented) {
       gone.delete(side.stack);
@@ -115,6 +115,14 @@ class Line {
       ...Object.entries(side.lines).map(([stage, usd]) => stageLine(stage, usd)),
     );
   }
+}
+
+/** On what hardware the box's own figure stands, as far as the box tells. */
+function basis({ hardware, view, assumed }) {
+  const sentences = [hardware && `Priced as ${hardware}`, view].filter(Boolean).join("; ");
+  if (!assumed?.length) return sentences && `${sentences}.`;
+  const names = assumed.map((name) => name.replaceAll("_", " ").replace(/ usd$/, " price"));
+  return `${sentences}. Assumed, not measured: ${names.join(", ")}.`;
 }
 
 function stageLine(stage, usd) {
