@@ -1,5 +1,6 @@
 """A reference in the configuration -> a loaded engine, its files checked before native code."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -150,6 +151,8 @@ def _checked_path(path: Path, kind: Kind) -> Path:
         for name in _WHISPER_FILES:
             if not (path / name).is_file():
                 raise ModelCorrupt(f"{path}: no CTranslate2 Whisper folder: {name} is missing")
+        for name in ("config.json", "tokenizer.json"):
+            _check_json(path / name)
         return path
     suffix = ".gguf" if kind == "llm" else ".onnx"
     if path.suffix != suffix or not path.is_file():
@@ -160,3 +163,10 @@ def _checked_path(path: Path, kind: Kind) -> Path:
         if leading != magic:
             raise ModelCorrupt(f"{path}: begins with {leading!r} where {magic!r} is expected")
     return path
+
+
+def _check_json(path: Path) -> None:
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelCorrupt(f"{path}: not valid JSON: {error}") from error

@@ -103,8 +103,9 @@ class FasterWhisper:
         return _joined(pieces, self._language, busy_s)
 
     def close(self) -> None:
-        """Frees the model."""
-        self._whisper.model.unload_model()
+        """Frees the model, once what it is decoding is done."""
+        with self._turn:
+            self._whisper.model.unload_model()
 
     def _decode(self, audio: NDArray[np.float32]) -> _Decoded:
         duration_s = audio.size / _SAMPLE_RATE_HZ

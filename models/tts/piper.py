@@ -42,7 +42,7 @@ class Piper:
         except CannotSplit as error:
             logger.warning("{}: a chunk is a whole sentence: {}", self.name, error)
             session = open_session(path, device=device, threads=threads)
-        self._voice = PiperVoice(session=session, config=config)
+        self._voice: PiperVoice | None = PiperVoice(session=session, config=config)
         self.sample_rate_hz = config.sample_rate
         # Scaling a sentence to its own peak, piper's habit, would need its last sample before its
         # first could be sent; the voice's own level is kept instead.
@@ -73,17 +73,21 @@ class Piper:
     def close(self) -> None:
         """Frees the model."""
         self._split = None
-        del self._voice
+        self._voice = None
 
     def _audio(self, text: str) -> Iterator[NDArray[np.float32]]:
+        # Held for the whole clause: closing does not pull them from under it.
+        voice, split = self._voice, self._split
+        if voice is None:
+            raise EngineError(f"{self.name}: the voice is closed")
         try:
-            for phonemes in self._voice.phonemize(text):
-                ids = self._voice.phonemes_to_ids(phonemes)
-                made = np.asarray(self._voice.phoneme_ids_to_audio(ids, self._style))
-                if self._split is None:
+            for phonemes in voice.phonemize(text):
+                ids = voice.phonemes_to_ids(phonemes)
+                made = np.asarray(voice.phoneme_ids_to_audio(ids, self._style))
+                if split is None:
                     yield np.ravel(made)
                 else:
-                    yield from _windows(self._split, made)
+                    yield from _windows(split, made)
         except RuntimeError as error:
             raise EngineError(f"{self.name}: {error}") from error
 

@@ -14,10 +14,12 @@ import numpy as np
 from loguru import logger
 from numpy.typing import NDArray
 
+from models.errors import ModelCorrupt
 from models.lock import ModelLock, home
 from models.onnx_session import open_session
 
 _FORMAT = 1
+_SHAPE_FILE = "shape.json"
 _OVERLAPS_FRAMES = (10, 16, 24, 32)
 _LEAST_SNR_DB = 80.0
 _PROBE_FRAMES = 120
@@ -69,12 +71,11 @@ def open_split(voice: Path, *, device: str, threads: int) -> SplitVoice:
     Raises CannotSplit, each time, for a voice whose graph is of another build.
     """
     folder = home() / "cache" / "piper" / f"{ModelLock().sha256(voice)[:16]}-{_FORMAT}"
-    kept = folder / "shape.json"
-    if kept.is_file():
-        shape = Shape(**json.loads(kept.read_text(encoding="utf-8")))
-        encoder = open_session(folder / "encoder.onnx", device=device, threads=threads)
-        decoder = open_session(folder / "decoder.onnx", device=device, threads=threads)
-        return SplitVoice(encoder, decoder, shape)
+    if (folder / _SHAPE_FILE).is_file():
+        try:
+            return _open_kept(folder, device, threads)
+        except (ModelCorrupt, ValueError, TypeError, OSError) as error:
+            logger.warning("{}: unreadable, the voice is split again: {}", folder, error)
     encoder_model, decoder_model = split_graph(voice)
     encoder = open_session(encoder_model, device=device, threads=threads)
     decoder = open_session(decoder_model, device=device, threads=threads)
@@ -82,7 +83,14 @@ def open_split(voice: Path, *, device: str, threads: int) -> SplitVoice:
     try:
         _keep(folder, {"encoder.onnx": encoder_model, "decoder.onnx": decoder_model}, shape)
     except OSError as error:
-        logger.warning("{}: not kept, the voice is split again at the next start: {}", kept, error)
+        logger.warning("{}: not kept, split again at the next start: {}", folder, error)
+    return SplitVoice(encoder, decoder, shape)
+
+
+def _open_kept(folder: Path, device: str, threads: int) -> SplitVoice:
+    shape = Shape(**json.loads((folder / _SHAPE_FILE).read_text(encoding="utf-8")))
+    encoder = open_session(folder / "encoder.onnx", device=device, threads=threads)
+    decoder = open_session(folder / "decoder.onnx", device=device, threads=threads)
     return SplitVoice(encoder, decoder, shape)
 
 
@@ -204,8 +212,8 @@ def _snr_db(wanted: NDArray[np.float32], actual: NDArray[np.float32]) -> float:
 
 def _keep(folder: Path, models: dict[str, bytes], shape: Shape) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    # shape.json comes last: where it is, the graphs are whole.
-    files = models | {"shape.json": json.dumps(asdict(shape)).encode()}
+    # The shape comes last: where it is, the graphs are whole.
+    files = models | {_SHAPE_FILE: json.dumps(asdict(shape)).encode()}
     for name, content in files.items():
         temporary = folder / f"{name}.new"
         temporary.write_bytes(content)

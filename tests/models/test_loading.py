@@ -82,6 +82,14 @@ def test_a_whisper_folder_with_garbage_in_it(tmp_path: Path) -> None:
         load_stt(str(tmp_path))
 
 
+def test_a_whisper_folder_whose_tokenizer_is_cut(tmp_path: Path) -> None:
+    (tmp_path / "model.bin").write_bytes(b"")
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "tokenizer.json").write_text('{"model":')
+    with pytest.raises(ModelCorrupt, match=r"tokenizer\.json: not valid JSON"):
+        load_stt(str(tmp_path))
+
+
 @pytest.mark.parametrize("load", [load_tts, load_vad, load_turn])
 def test_garbage_that_is_called_onnx(load: object, tmp_path: Path) -> None:
     assert callable(load)
