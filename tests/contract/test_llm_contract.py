@@ -32,8 +32,9 @@ LIMIT_S = 100
 SYSTEM = Message("system", "You are a helpful assistant on the telephone. Answer in one word.")
 CAPITALS = {
     "France": "Paris", "Italy": "Rome", "Japan": "Tokyo", "Germany": "Berlin",
-    "Spain": "Madrid", "Austria": "Vienna", "England": "London", "China": "Beijing",
+    "Austria": "Vienna", "England": "London", "Sweden": "Stockholm", "India": "New Delhi",
 }  # fmt: skip
+"""Those of which the model is sure: no rounding changes its answer."""
 EXAMPLES = [
     SYSTEM,
     Message("user", "What is the capital of Egypt?"),
@@ -298,8 +299,8 @@ def test_a_second_turn_evaluates_only_what_is_new(local: LlamaCpp) -> None:
     conversation = local.open()
     first = Answer(conversation, question("France"))
     heard = [*question("France"), Message("assistant", first.text())]
-    second = Answer(conversation, [*heard, Message("user", "What is the capital of Spain?")])
-    assert "Madrid" in second.text()
+    second = Answer(conversation, [*heard, Message("user", "What is the capital of Italy?")])
+    assert "Rome" in second.text()
     conversation.close()
     history = first.end().usage.prompt_tokens + first.end().usage.generated_tokens
     assert history - 4 <= second.end().usage.cached_tokens < second.end().usage.prompt_tokens
@@ -385,8 +386,10 @@ def test_places_are_bounded_and_come_back(local: LlamaCpp) -> None:
     for turn in range(100):
         conversation = local.open()
         answer = Answer(conversation, [SYSTEM, Message("user", f"{turn}")], max_tokens=1)
-        answer.end()
+        if turn % 4 == 0:
+            answer.end()
         conversation.close()
+        assert answer.end().reason in ("length", "stop", "cancelled")
 
 
 def test_more_history_than_cells_still_answers_everyone() -> None:
