@@ -17,6 +17,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -32,7 +33,7 @@ LOG = "offhook-setup.log"
 SUPPORTED = ((3, 11), (3, 12), (3, 13))
 DISK_NEEDED_GIB = 5
 NATIVE_PACKAGE = "llama-cpp-python"
-COMPILE_STEP = re.compile(r"^DEBUG \[(\d+)/(\d+)\] ")
+COMPILE_STEP = re.compile(r"^\s*\[(\d+)/(\d+)\] ")
 NEWS = ("Downloading ", "   Building ", "Building ")
 
 # First match wins: what the log says, and what to do about it.
@@ -271,22 +272,39 @@ def locked(text: str, name: str) -> str:
     return found[0] + "\n"
 
 
-def dependencies_command(venv: Path, root: Path, runtime: bool, settings: Settings) -> list[str]:
-    """Installs what is locked, with hashes, and compiles llama.cpp."""
-    command = [str(venv / "bin" / "uv"), "pip", "install", "--verbose"]
-    command += ["--python", str(venv / "bin" / "python"), "--require-hashes"]
-    command += ["-r", str(root / (RUNTIME_LOCK if runtime else LOCK))]
-    command += ["--build-constraints", str(root / BUILD_LOCK)]
-    command += ["--no-binary", NATIVE_PACKAGE]
+def without(text: str, name: str) -> str:
+    """A lock file's text but for one requirement."""
+    return text.replace(locked(text, name), "")
+
+
+def dependencies_command(venv: Path, requirements: Path) -> list[str]:
+    """Installs what is locked, by hash, and nothing besides; the lock is complete by itself."""
+    return [
+        *(str(venv / "bin" / "uv"), "pip", "install", "--verbose", "--no-deps"),
+        *("--python", str(venv / "bin" / "python"), "--require-hashes", "-r", str(requirements)),
+        *("--build-constraints", str(ROOT / BUILD_LOCK)),
+    ]
+
+
+def compile_command(tools: Path, requirement: Path, wheels: Path, settings: Settings) -> list[str]:
+    """Compiles llama.cpp's locked sources into a wheel, with the locked tools in ``tools``."""
+    command = [str(tools / "bin" / "python"), "-m", "pip", "wheel", "--verbose", "--no-deps"]
+    command += ["--disable-pip-version-check", "--no-build-isolation", "--no-cache-dir"]
+    command += ["--no-binary", NATIVE_PACKAGE, "--require-hashes", "-r", str(requirement)]
     for define in settings.defines():
-        command += ["--config-settings-package", f"{NATIVE_PACKAGE}:cmake.define.{define}"]
-    return command
+        command += ["--config-settings", f"cmake.define.{define}"]
+    return [*command, "--wheel-dir", str(wheels)]
 
 
-def forget_command(venv: Path) -> list[str]:
-    """Removes a llama.cpp that was compiled for something else."""
-    python = str(venv / "bin" / "python")
-    return [str(venv / "bin" / "uv"), "pip", "uninstall", "--python", python, NATIVE_PACKAGE]
+def wheel_folder(environ: Mapping[str, str], requirement: str, settings: Settings) -> Path:
+    """Where the compiled wheel is kept: of its own sources and settings, whoever asks for it.
+
+    uv's cache would forget it whenever the index says that the sources may have changed.
+    """
+    home = environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    made_of = "\n".join((requirement, *settings.defines()))
+    key = hashlib.sha256(made_of.encode()).hexdigest()[:12]
+    return Path(home, "offhook", "wheels", f"{settings.processor}-{key}")
 
 
 def offhook_command(venv: Path, root: Path, runtime: bool) -> list[str]:
@@ -325,13 +343,47 @@ def set_up(venv: Path, runtime: bool, portable: bool) -> None:
     (venv / STAMP).unlink(missing_ok=True)
     (venv / LOG).unlink(missing_ok=True)
     install_uv(venv)
-    say("Installing the locked dependencies; llama.cpp is compiled once and kept (5 minutes)")
-    if before.get("native") != wanted["native"]:
-        run(forget_command(venv), venv, 60)
-    run(dependencies_command(venv, ROOT, runtime, settings), venv, 7200)
+    text = (ROOT / (RUNTIME_LOCK if runtime else LOCK)).read_text("utf-8")
+    wheel = native_wheel(venv, text, settings)
+    say("Installing the locked dependencies")
+    listed = venv / "requirements.txt"
+    listed.write_text(without(text, NATIVE_PACKAGE), "utf-8")
+    run(dependencies_command(venv, listed), venv, 1200)
+    uv = [str(venv / "bin" / "uv"), "pip", "install", "--python", str(venv / "bin" / "python")]
+    again = before.get("native") != wanted["native"]
+    run([*uv, "--no-deps", *(["--reinstall"] if again else []), str(wheel)], venv, 300)
     run(offhook_command(venv, ROOT, runtime), venv, 300)
     (venv / STAMP).write_text(json.dumps(wanted, indent=2) + "\n", "utf-8")
     say(f"Ready: {venv / 'bin' / 'offhook'} --help")
+
+
+def native_wheel(venv: Path, lock: str, settings: Settings) -> Path:
+    """llama.cpp's wheel for this machine: the one that is kept, else compiled now and kept."""
+    requirement = locked(lock, NATIVE_PACKAGE)
+    folder = wheel_folder(os.environ, requirement, settings)
+    if kept := sorted(folder.glob("*.whl")):
+        say(f"llama.cpp was compiled before: {kept[0]}")
+        return kept[0]
+    say("Compiling llama.cpp for this processor: about 5 minutes on 2 cores, once")
+    with tempfile.TemporaryDirectory(prefix="offhook-compile-") as made:
+        work = Path(made)
+        (work / "requirement.txt").write_text(requirement, "utf-8")
+        run([str(venv / "bin" / "python"), "-m", "venv", str(work / "tools")], venv, 120)
+        uv = [str(venv / "bin" / "uv"), "pip", "install", "--require-hashes"]
+        python = str(work / "tools" / "bin" / "python")
+        run([*uv, "--python", python, "-r", str(ROOT / BUILD_LOCK)], venv, 600)
+        tools = {"PATH": f"{work / 'tools' / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"}
+        command = compile_command(
+            work / "tools", work / "requirement.txt", work / "wheels", settings
+        )
+        run(command, venv, 7200, {**os.environ, **tools})
+        (wheel,) = (work / "wheels").glob("*.whl")
+        folder.mkdir(parents=True, exist_ok=True)
+        # Whole or not at all, should two set-ups or a power cut meet here.
+        part = folder / f"{wheel.name}.{os.getpid()}"
+        shutil.copyfile(wheel, part)
+        os.replace(part, folder / wheel.name)
+    return folder / wheel.name
 
 
 def install_uv(venv: Path) -> None:
@@ -349,7 +401,12 @@ def install_uv(venv: Path) -> None:
     listed.unlink()
 
 
-def run(command: Sequence[str], venv: Path, limit_s: float) -> None:
+def run(
+    command: Sequence[str],
+    venv: Path,
+    limit_s: float,
+    environ: Mapping[str, str] | None = None,
+) -> None:
     """Runs a step, shows its progress and keeps its log. Raises SetupError when it fails."""
     progress = Progress(sys.stdout.isatty())
     deadline_s = time.monotonic() + limit_s
@@ -358,6 +415,7 @@ def run(command: Sequence[str], venv: Path, limit_s: float) -> None:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        env=environ,
         start_new_session=True,  # so that the compilers can be ended with it
     )
     tail: list[str] = []
@@ -476,6 +534,8 @@ def main() -> None:
         help="compile llama.cpp for any processor of this kind (x86-64 with AVX2), not this one",
     )
     asked = parser.parse_args()
+    # The compilers run in a session of their own, and are ended on the way out.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         set_up(Path(os.path.abspath(asked.into)), asked.runtime, asked.portable)
     except SetupError as error:

@@ -27,7 +27,7 @@ setup = load_setup()
 
 
 def step(done: int) -> str:
-    return f"DEBUG [{done}/140] /usr/bin/g++ -DGGML_BUILD -c ggml.cpp"
+    return f"  [{done}/140] /usr/bin/g++ -DGGML_BUILD -c ggml.cpp"
 
 
 def test_a_terminal_sees_every_step_on_one_line() -> None:
@@ -91,15 +91,36 @@ def test_cuda_is_compiled_when_asked_and_not_when_forbidden() -> None:
         setup.wants_cuda({"OFFHOOK_CUDA": "yes"})
 
 
-def test_dependencies_are_installed_by_hash_and_llama_cpp_from_source(tmp_path: Path) -> None:
+def test_dependencies_are_installed_by_hash_and_llama_cpp_apart(tmp_path: Path) -> None:
+    command = setup.dependencies_command(tmp_path, tmp_path / "requirements.txt")
+    assert {"--require-hashes", "--no-deps", "--build-constraints"} <= set(command)
+    lock = (ROOT / "requirements.lock").read_text()
+    rest = setup.without(lock, "llama-cpp-python")
+    assert "\nllama-cpp-python==" not in rest
+    assert rest.count("==") == lock.count("==") - 1
+
+
+def test_llama_cpp_is_compiled_from_its_locked_sources(tmp_path: Path) -> None:
     settings = setup.Settings("0123456789ab", cuda=False)
-    command = setup.dependencies_command(tmp_path, ROOT, False, settings)
-    assert "--require-hashes" in command
-    assert command[command.index("-r") + 1] == str(ROOT / "requirements.lock")
+    command = setup.compile_command(tmp_path, tmp_path / "one.txt", tmp_path / "wheels", settings)
+    assert {"--require-hashes", "--no-build-isolation"} <= set(command)
     assert command[command.index("--no-binary") + 1] == "llama-cpp-python"
-    assert "llama-cpp-python:cmake.define.OFFHOOK_PROCESSOR=0123456789ab" in command
-    runtime = setup.dependencies_command(tmp_path, ROOT, True, settings)
-    assert runtime[runtime.index("-r") + 1] == str(ROOT / "requirements-runtime.lock")
+    assert "cmake.define.OFFHOOK_PROCESSOR=0123456789ab" in command
+
+
+def test_a_kept_wheel_is_used_for_the_same_sources_and_processor_alone(tmp_path: Path) -> None:
+    environ = {"XDG_CACHE_HOME": str(tmp_path)}
+    here = setup.Settings("0123456789ab", cuda=False)
+    folder = setup.wheel_folder(environ, "llama-cpp-python==1", here)
+    assert folder.is_relative_to(tmp_path)
+    assert folder == setup.wheel_folder(environ, "llama-cpp-python==1", here)
+    assert folder != setup.wheel_folder(environ, "llama-cpp-python==2", here)
+    assert folder != setup.wheel_folder(
+        environ, "llama-cpp-python==1", setup.Settings("0123456789ab", cuda=True)
+    )
+    assert folder != setup.wheel_folder(
+        environ, "llama-cpp-python==1", setup.Settings("ba9876543210", cuda=False)
+    )
 
 
 def test_offhook_is_editable_only_where_it_is_developed(tmp_path: Path) -> None:
