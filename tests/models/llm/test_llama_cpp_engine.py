@@ -45,16 +45,22 @@ def ended(conversation: LlamaConversation, messages: Sequence[Message] = HELLO) 
     return ends[0]
 
 
-def failing_once(error: Exception) -> Callable[[LlamaContext, Rows], None]:
-    evaluate = LlamaContext.evaluate
-    left = [error]
+class FailsOnce:
+    """In the place of ``LlamaContext.evaluate``."""
 
-    def wrapped(self: LlamaContext, rows: Rows) -> None:
-        if left:
-            raise left.pop()
-        evaluate(self, rows)
+    def __init__(self, error: Exception) -> None:
+        self.failed = threading.Event()
+        self._error = error
+        self._evaluate = LlamaContext.evaluate
 
-    return wrapped
+    def method(self) -> Callable[[LlamaContext, Rows], None]:
+        def evaluate(context: LlamaContext, rows: Rows) -> None:
+            if not self.failed.is_set():
+                self.failed.set()
+                raise self._error
+            self._evaluate(context, rows)
+
+        return evaluate
 
 
 @pytest.mark.parametrize("error", [EngineError("no cells"), RuntimeError("unforeseen")])
@@ -62,7 +68,7 @@ def test_a_failed_step_ends_its_answers_and_the_next_one_works(
     engine: LlamaCpp, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     conversation = engine.open()
-    monkeypatch.setattr(LlamaContext, "evaluate", failing_once(error))
+    monkeypatch.setattr(LlamaContext, "evaluate", FailsOnce(error).method())
     end = ended(conversation)
     assert end.reason == "error" and isinstance(end.error, EngineError)
     assert str(error) in str(end.error)
@@ -86,12 +92,12 @@ def test_a_failed_preparation_is_logged_and_harms_nobody(
     engine: LlamaCpp, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     conversation = engine.open()
-    monkeypatch.setattr(LlamaContext, "evaluate", failing_once(EngineError("no cells")))
+    failure = FailsOnce(EngineError("no cells"))
+    monkeypatch.setattr(LlamaContext, "evaluate", failure.method())
     conversation.prepare([Message("system", "Be brief."), *HELLO])
-    other = engine.open()
-    # It fails too where both were in the same step.
-    assert ended(other).reason in ("length", "error")
-    assert ended(conversation).reason == "length"
+    assert failure.failed.wait(LIMIT_S)
+    assert ended(engine.open()).reason in ("length", "stop")
+    assert ended(conversation).reason in ("length", "stop")
     assert "no cells" in caplog.text
 
 
