@@ -109,7 +109,7 @@ def _list(args: argparse.Namespace, console: Console) -> int:
 
 def _show(args: argparse.Namespace, console: Console) -> int:
     entry = shipped().find(args.name)
-    fetched = ModelLock().fetched(entry.name)
+    fetched = ModelLock().fetched(entry.name, str(entry.source))
     facts = {
         "name": entry.name,
         "kind": entry.kind,

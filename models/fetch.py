@@ -100,7 +100,7 @@ def describe(source: HubSource, file: ModelFile, revision: str) -> RemoteFile:
 def _fetch_all(
     entry: ModelEntry, source: HubSource, folder: Path, on_progress: OnProgress, lock: ModelLock
 ) -> None:
-    known = lock.fetched(entry.name)
+    known = lock.fetched(entry.name, str(source))
     revision = known.commit if known and source.revision == "main" else source.revision
     done: dict[str, FetchedFile] = {}
     for file in entry.files:
@@ -116,7 +116,7 @@ def _fetch_all(
         sha256 = _fetch_one(entry, file, remote, sha256, target, on_progress)
         done[file.path] = FetchedFile(sha256, remote.size_bytes)
     commit = revision if known is None or revision != source.revision else known.commit
-    lock.record_fetched(entry.name, FetchedModel(commit, done))
+    lock.record_fetched(entry.name, FetchedModel(str(source), commit, done))
 
 
 def _fetch_one(

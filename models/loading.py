@@ -116,7 +116,7 @@ def check_file(entry: ModelEntry, file: ModelFile, folder: Path, lock: ModelLock
     if not path.is_file():
         raise ModelNotFound(f"model {entry.name!r}: {path} is not there; {remedy}")
     size_bytes, sha256 = file.size_bytes, file.sha256
-    if fetched := lock.fetched(entry.name):
+    if fetched := lock.fetched(entry.name, str(entry.source)):
         if recorded := fetched.files.get(file.path):
             size_bytes, sha256 = size_bytes or recorded.size_bytes, sha256 or recorded.sha256
     actual_bytes = path.stat().st_size

@@ -36,6 +36,8 @@ class FetchedFile:
 class FetchedModel:
     """A hub model as it was fetched."""
 
+    source: str
+    """As the catalogue had it then; a record of another source is of another model."""
     commit: str
     files: dict[str, FetchedFile]
     """By path relative to the model's folder."""
@@ -60,13 +62,13 @@ class ModelLock:
         self._update("checksums", str(file), seen | {"sha256": digest})
         return digest
 
-    def fetched(self, name: str) -> FetchedModel | None:
-        """What was recorded when the model was fetched, if it was."""
+    def fetched(self, name: str, source: str) -> FetchedModel | None:
+        """What was recorded when the model was fetched from ``source``, if it was."""
         record = self._read()["fetched"].get(name)
-        if record is None:
+        if record is None or record["source"] != source:
             return None
         files = {path: FetchedFile(**file) for path, file in record["files"].items()}
-        return FetchedModel(record["commit"], files)
+        return FetchedModel(source, record["commit"], files)
 
     def record_fetched(self, name: str, model: FetchedModel) -> None:
         """Remembers a fetch. Raises OSError where the home cannot be written."""
@@ -74,7 +76,8 @@ class ModelLock:
             path: {"sha256": file.sha256, "size_bytes": file.size_bytes}
             for path, file in model.files.items()
         }
-        self._write("fetched", name, {"commit": model.commit, "files": files})
+        record = {"source": model.source, "commit": model.commit, "files": files}
+        self._write("fetched", name, record)
 
     def _read(self) -> dict[str, dict[str, Any]]:
         state: dict[str, dict[str, Any]] = {"checksums": {}, "fetched": {}}

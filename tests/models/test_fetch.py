@@ -148,7 +148,7 @@ def test_a_model_arrives_is_recorded_and_is_not_fetched_twice(hub: Hub) -> None:
     assert (folder / "model.gguf").read_bytes() == _LARGE
     assert (folder / "config.json").read_bytes() == _SMALL
     assert ("model.gguf", len(_LARGE), len(_LARGE)) in seen
-    fetched = ModelLock().fetched("thing")
+    fetched = ModelLock().fetched("thing", str(_entry().source))
     assert fetched is not None and fetched.commit == _COMMIT
     assert fetched.files["model.gguf"].sha256 == _SHA256
     # All but the first question name the commit that `main` then was.

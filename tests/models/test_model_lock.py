@@ -31,12 +31,13 @@ def test_a_checksum_is_made_once_and_again_when_the_file_changes(
 
 def test_a_fetch_is_remembered_beside_checksums(tmp_path: Path) -> None:
     lock = ModelLock(tmp_path / "deep" / "lock.json")
-    model = FetchedModel("c" * 40, {"a": FetchedFile("f" * 64, 3)})
+    model = FetchedModel("hub:a/b@main", "c" * 40, {"a": FetchedFile("f" * 64, 3)})
     lock.record_fetched("thing", model)
     (tmp_path / "file").write_bytes(b"x")
     lock.sha256(tmp_path / "file")
-    assert ModelLock(lock.path).fetched("thing") == model
-    assert lock.fetched("other") is None
+    assert ModelLock(lock.path).fetched("thing", "hub:a/b@main") == model
+    assert lock.fetched("other", "hub:a/b@main") is None
+    assert lock.fetched("thing", "hub:a/b@v2") is None
 
 
 def test_a_broken_lock_file_is_made_anew(tmp_path: Path) -> None:
