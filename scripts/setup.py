@@ -286,14 +286,27 @@ def dependencies_command(venv: Path, requirements: Path) -> list[str]:
     ]
 
 
-def compile_command(tools: Path, requirement: Path, wheels: Path, settings: Settings) -> list[str]:
+def compile_command(tools: Path, requirement: Path, wheels: Path) -> list[str]:
     """Compiles llama.cpp's locked sources into a wheel, with the locked tools in ``tools``."""
     command = [str(tools / "bin" / "python"), "-m", "pip", "wheel", "--verbose", "--no-deps"]
     command += ["--disable-pip-version-check", "--no-build-isolation", "--no-cache-dir"]
     command += ["--no-binary", NATIVE_PACKAGE, "--require-hashes", "-r", str(requirement)]
-    for define in settings.defines():
-        command += ["--config-settings", f"cmake.define.{define}"]
     return [*command, "--wheel-dir", str(wheels)]
+
+
+def compile_environment(
+    tools: Path, settings: Settings, environ: Mapping[str, str]
+) -> dict[str, str]:
+    """Puts the locked tools first, and the settings where the build looks for them.
+
+    Not in pip's ``--config-settings``, which older versions leave out for a file's requirements.
+    """
+    defines = [f"-D{define}" for define in settings.defines()]
+    return {
+        **environ,
+        "PATH": os.pathsep.join((str(tools / "bin"), environ.get("PATH", ""))),
+        "CMAKE_ARGS": " ".join((*defines, environ.get("CMAKE_ARGS", ""))).strip(),
+    }
 
 
 def wheel_folder(environ: Mapping[str, str], requirement: str, settings: Settings) -> Path:
@@ -372,11 +385,9 @@ def native_wheel(venv: Path, lock: str, settings: Settings) -> Path:
         uv = [str(venv / "bin" / "uv"), "pip", "install", "--require-hashes"]
         python = str(work / "tools" / "bin" / "python")
         run([*uv, "--python", python, "-r", str(ROOT / BUILD_LOCK)], venv, 600)
-        tools = {"PATH": f"{work / 'tools' / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"}
-        command = compile_command(
-            work / "tools", work / "requirement.txt", work / "wheels", settings
-        )
-        run(command, venv, 7200, {**os.environ, **tools})
+        environ = compile_environment(work / "tools", settings, os.environ)
+        command = compile_command(work / "tools", work / "requirement.txt", work / "wheels")
+        run(command, venv, 7200, environ)
         (wheel,) = (work / "wheels").glob("*.whl")
         folder.mkdir(parents=True, exist_ok=True)
         # Whole or not at all, should two set-ups or a power cut meet here.

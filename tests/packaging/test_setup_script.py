@@ -101,11 +101,18 @@ def test_dependencies_are_installed_by_hash_and_llama_cpp_apart(tmp_path: Path) 
 
 
 def test_llama_cpp_is_compiled_from_its_locked_sources(tmp_path: Path) -> None:
-    settings = setup.Settings("0123456789ab", cuda=False)
-    command = setup.compile_command(tmp_path, tmp_path / "one.txt", tmp_path / "wheels", settings)
+    command = setup.compile_command(tmp_path, tmp_path / "one.txt", tmp_path / "wheels")
     assert {"--require-hashes", "--no-build-isolation"} <= set(command)
     assert command[command.index("--no-binary") + 1] == "llama-cpp-python"
-    assert "cmake.define.OFFHOOK_PROCESSOR=0123456789ab" in command
+    settings = setup.Settings("0123456789ab", cuda=False)
+    environ = setup.compile_environment(
+        tmp_path, settings, {"PATH": "/usr/bin", "CMAKE_ARGS": "-DMINE=1", "HOME": "/data"}
+    )
+    assert environ == {
+        "PATH": f"{tmp_path}/bin:/usr/bin",
+        "CMAKE_ARGS": "-DLLAVA_BUILD=OFF -DOFFHOOK_PROCESSOR=0123456789ab -DMINE=1",
+        "HOME": "/data",
+    }
 
 
 def test_a_kept_wheel_is_used_for_the_same_sources_and_processor_alone(tmp_path: Path) -> None:
