@@ -76,11 +76,14 @@ class Dialogue:
 
     def caller_said(self, text: str) -> None:
         """Appends the caller's words; joins them to a turn that was never answered."""
-        last = self._messages[-1]
+        self._messages = list(self.with_caller(text))
+
+    def with_caller(self, text: str) -> tuple[Message, ...]:
+        """The history as it will be if the caller's words turn out to be ``text``."""
+        *before, last = self._messages
         if last.role == "user":
-            self._messages[-1] = Message("user", f"{last.content} {text}")
-        else:
-            self._messages.append(Message("user", text))
+            return (*before, Message("user", f"{last.content} {text}"))
+        return (*before, last, Message("user", text))
 
     def agent_said(self, heard: str, interrupted: bool) -> None:
         """Appends what the caller heard of an answer; an answer unheard leaves no trace."""

@@ -1,0 +1,151 @@
+"""The process: loads the engines once, admits calls, runs them, drains."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from pipecat.transports.base_transport import BaseTransport
+
+from agent.call import Call, Emit
+from agent.config import Config
+from agent.cost.bill import Bill
+from agent.engines import Engines, Progress, load_engines
+from agent.line_transport import LineTransport
+from agent.pipeline import CallRun
+from agent.records.store import CallStore
+from telephony.transport import HangupCause, Line
+
+log = logging.getLogger(__name__)
+
+
+END_LIMIT_S = 10.0
+"""How long calls may take to end once they are told to."""
+
+
+class BoxFull(Exception):
+    """Every place is taken; the caller may try again later."""
+
+
+class Box:
+    """Engines, records and the calls under way. Use as an async context manager."""
+
+    def __init__(self, config: Config, engines: Engines, store: CallStore, bill: Bill) -> None:
+        self.config = config
+        self.engines = engines
+        self.store = store
+        self._bill = bill
+        self._runs: dict[str, CallRun] = {}
+        self._tasks: set[asyncio.Task[HangupCause]] = set()
+        self._closing = False
+
+    @classmethod
+    def load(
+        cls,
+        config: Config,
+        environ: Mapping[str, str] = MappingProxyType({}),
+        progress: Progress = lambda what, share: None,
+    ) -> "Box":
+        """Loads everything; blocks for some seconds. Raises ModelError or ConfigError."""
+        bill = Bill.load(config)
+        engines = load_engines(config, environ, progress)
+        return cls(config, engines, CallStore(config.records.path), bill)
+
+    @property
+    def active_calls(self) -> int:
+        """Calls under way."""
+        return len(self._runs)
+
+    def new_call(
+        self,
+        *,
+        door: str,
+        caller: str,
+        rate_in_hz: int,
+        rate_out_hz: int,
+        emit: Emit = lambda event: None,
+    ) -> Call:
+        """Admits a call. Raises BoxFull where there is no place, or the box is stopping."""
+        if self._closing:
+            raise BoxFull("the box is stopping; call again in a minute")
+        if self.active_calls >= self.config.calls.max_calls:
+            raise BoxFull(
+                f"all {self.config.calls.max_calls} places are taken; call again later, or raise "
+                "`max_calls` in [calls]"
+            )
+        return Call(
+            config=self.config,
+            engines=self.engines,
+            store=self.store,
+            bill=self._bill,
+            door=door,
+            caller=caller,
+            rate_in_hz=rate_in_hz,
+            rate_out_hz=rate_out_hz,
+            emit=emit,
+        )
+
+    async def refuse(self, call: Call) -> None:
+        """Gives back the place of a call that was admitted but never began."""
+        await asyncio.to_thread(call.conversation.close)
+
+    def start(self, call: Call, transport: BaseTransport) -> CallRun:
+        """Runs an admitted call in a task of the box's own."""
+        run = CallRun(call, transport)
+        self._runs[call.call_id] = run
+        task = asyncio.create_task(run.run(), name=f"call-{call.call_id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._over(call.call_id))
+        return run
+
+    async def answer(self, line: Line, emit: Emit = lambda event: None) -> CallRun:
+        """Takes a call from a telephony line. Raises BoxFull."""
+        call = self.new_call(
+            door=line.door,
+            caller=line.caller,
+            rate_in_hz=line.sample_rate_hz,
+            rate_out_hz=line.sample_rate_hz,
+            emit=emit,
+        )
+        transport = LineTransport(line)
+        run = self.start(call, transport)
+
+        async def on_hang_up(_: BaseTransport) -> None:
+            run.hang_up(HangupCause.CALLER_HUNG_UP)
+
+        transport.add_event_handler("on_hang_up", on_hang_up)
+        run.connected()
+        return run
+
+    def _over(self, call_id: str) -> Callable[[asyncio.Task[HangupCause]], None]:
+        def done(task: asyncio.Task[HangupCause]) -> None:
+            self._runs.pop(call_id, None)
+            self._tasks.discard(task)
+            if not task.cancelled() and (error := task.exception()) is not None:
+                log.error("call %s: failed", call_id, exc_info=error)
+
+        return done
+
+    async def __aenter__(self) -> "Box":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def drain(self) -> None:
+        """Takes no new call; lets those under way finish for ``drain_s``, then ends them."""
+        self._closing = True
+        limit_s = self.config.calls.drain_s
+        if self._tasks:
+            log.info("waiting up to %.0f s for %d calls", limit_s, len(self._tasks))
+            await asyncio.wait(self._tasks, timeout=limit_s)
+        for run in list(self._runs.values()):
+            run.hang_up(HangupCause.BOX_STOPPED)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=END_LIMIT_S)
+
+    async def close(self) -> None:
+        """Drains, then frees engines and records."""
+        await self.drain()
+        await asyncio.to_thread(self.engines.close)
+        await asyncio.to_thread(self.store.close)

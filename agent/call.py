@@ -1,0 +1,291 @@
+"""One call's life: its state, its turns and what becomes of them."""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Callable, Coroutine
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, TypeVar
+
+from agent.config import Config
+from agent.conversation import Dialogue, SpokenAnswer
+from agent.cost.bill import Bill
+from agent.engines import Engines
+from agent.records.record import CallRecord, TurnRecord
+from agent.records.store import CallStore
+from agent.turn import Turn
+from agent.usage import Usage
+from models.llm.base import Sampling
+from telephony.transport import HangupCause
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Emit = Callable[[dict[str, Any]], None]
+"""Takes one event of docs/events.md for whoever watches the call; must not raise or block."""
+
+COUNT_LIMIT_S = 1.0
+"""How long an interrupted turn waits for its generation to be counted."""
+
+
+class Call:
+    """State that the stages of one call share; lives on one event loop."""
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        engines: Engines,
+        store: CallStore,
+        bill: Bill,
+        door: str,
+        caller: str,
+        rate_in_hz: int,
+        rate_out_hz: int,
+        emit: Emit = lambda event: None,
+    ) -> None:
+        self.call_id = uuid.uuid4().hex[:12]
+        self.config = config
+        self.engines = engines
+        self.door = door
+        self.caller = caller
+        self.rate_in_hz = rate_in_hz
+        self.rate_out_hz = rate_out_hz
+        self.dialogue = Dialogue(config.agent.persona)
+        self.conversation = engines.llm.open()
+        self.sampling = Sampling(
+            max_tokens=config.llm.max_tokens,
+            temperature=config.llm.temperature,
+            top_p=config.llm.top_p,
+            repeat_penalty=config.llm.repeat_penalty,
+        )
+        self.turn: Turn | None = None
+        """The turn being answered."""
+        self.started_s = time.monotonic()
+        self.caller_audio_at_s = self.started_s
+        """When audio last came from the caller."""
+        self.caller_spoke_at_s = self.started_s
+        """When the caller last said something."""
+        self._emit = emit
+        self._store = store
+        self._bill = bill
+        self._started_at = datetime.now(UTC)
+        self._turns = 0
+        self._usage = Usage()
+        self._latencies_ms: list[float] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._words_shown = ""
+
+    # -- life
+
+    def begin(self) -> None:
+        """Records the call and tells whoever watches."""
+        log.info("call %s: began at the %s door", self.call_id, self.door)
+        self._store.start_call(self._record(None))
+        self.conversation.prepare(self.dialogue.messages)
+        self.emit(
+            {
+                "type": "call.started",
+                "call_id": self.call_id,
+                "agent": self.config.agent.name,
+                "models": self.engines.models,
+                "devices": self.engines.devices,
+            }
+        )
+
+    async def end(self, cause: HangupCause) -> None:
+        """Finishes what is under way, records the call, and gives back its place."""
+        self.end_answer(interrupted=True)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=2 * COUNT_LIMIT_S)
+        await asyncio.to_thread(self.conversation.close)
+        self._store.end_call(self._record(cause))
+        self.emit({"type": "call.ended", "cause": cause.value})
+        log.info("call %s: ended (%s) after %.1f s", self.call_id, cause.value, self.usage.call_s)
+
+    @property
+    def usage(self) -> Usage:
+        """All that the call consumed so far."""
+        return self._usage + Usage(call_s=time.monotonic() - self.started_s)
+
+    # -- what the stages report
+
+    @property
+    def agent_busy(self) -> bool:
+        """Whether an answer is being made or spoken."""
+        return self.turn is not None
+
+    async def run_engine(self, job: Callable[[], T], deadline_s: float) -> T:
+        """Runs engine work on the shared processor; cancelled with the awaiting task."""
+        return await asyncio.wrap_future(self.engines.schedule.submit(job, deadline_s))
+
+    def caller_speaking(self, on: bool) -> None:
+        """The caller took or left the floor."""
+        self.caller_spoke_at_s = time.monotonic()
+        self.emit({"type": "speaking", "who": "caller", "on": on})
+
+    def decoded(self, text: str, audio_s: float, busy_s: float) -> None:
+        """Counts recogniser work, whether its words will be used or not.
+
+        The model begins to read ``text`` at once: by the time the turn is judged over, it
+        has. Not while it answers, which the words would interrupt.
+        """
+        self._usage += Usage(audio_in_s=audio_s, stt_busy_s=busy_s)
+        if text and not self.agent_busy:
+            self.conversation.prepare(self.dialogue.with_caller(text))
+
+    def failed(self, message: str) -> None:
+        """An engine failed on this call; the call goes on."""
+        self.emit({"type": "error", "message": message})
+
+    def caller_turn(self, text: str) -> Turn | None:
+        """The caller has finished saying ``text``; None where that was nothing."""
+        if not text:
+            log.debug("call %s: no words in what was heard", self.call_id)
+            return None
+        self._turns += 1
+        self.dialogue.caller_said(text)
+        turn = self._new_turn(self._turns)
+        turn.heard = text
+        self._words("caller", turn.number, text, final=True)
+        return turn
+
+    def greeting_turn(self) -> Turn:
+        """Turn 0: the agent speaks first."""
+        turn = self._new_turn(0)
+        turn.answer = self.config.agent.greeting
+        turn.generated.set()
+        return turn
+
+    def begin_answer(self, turn: Turn) -> None:
+        """From here on the caller's speech is a barge-in."""
+        self.turn = turn
+        self._words_shown = ""
+
+    def played(self, samples: int, at_s: float) -> None:
+        """``samples`` more of the answer were handed to the wire."""
+        turn = self.turn
+        if turn is None:
+            return
+        turn.played_samples += samples
+        if turn.first_packet_s is None:
+            turn.first_packet_s = at_s
+            self.emit({"type": "speaking", "who": "agent", "on": True})
+        heard = turn.heard_answer
+        if heard != self._words_shown:
+            self._words_shown = heard
+            self._words("agent", turn.number, heard, final=False)
+
+    def end_answer(self, interrupted: bool) -> None:
+        """The answer under way, if any, is over."""
+        turn, self.turn = self.turn, None
+        if turn is None:
+            return
+        turn.interrupted = interrupted
+        heard = turn.heard_answer
+        self.dialogue.agent_said(heard, interrupted)
+        if turn.first_packet_s is not None:
+            self.emit({"type": "speaking", "who": "agent", "on": False})
+        if interrupted:
+            self.emit({"type": "interrupted", "turn": turn.number})
+        self._words("agent", turn.number, heard, final=True)
+        self._own(self._close_turn(turn))
+
+    async def _close_turn(self, turn: Turn) -> None:
+        """Records a turn once its generation is counted."""
+        try:
+            async with asyncio.timeout(COUNT_LIMIT_S):
+                await turn.generated.wait()
+        except TimeoutError:
+            log.warning("call %s: turn %d was not counted in time", self.call_id, turn.number)
+        trace, usage = turn.trace(), turn.usage()
+        # What the recogniser did is in the call's usage already, dropped decodes included.
+        self._usage += replace(usage, audio_in_s=0.0, stt_busy_s=0.0)
+        if turn.number and trace.total_ms is not None:
+            self._latencies_ms.append(trace.total_ms)
+        log.info(
+            "turn",
+            extra={
+                "call_id": self.call_id,
+                "turn": turn.number,
+                "heard": turn.heard,
+                "answer": turn.heard_answer,
+                "interrupted": turn.interrupted,
+                "stages_ms": trace.stages_ms(),
+                "total_ms": trace.total_ms,
+                "usage": asdict(usage),
+            },
+        )
+        self._store.add_turn(
+            TurnRecord(
+                call_id=self.call_id,
+                turn=turn.number,
+                heard=turn.heard,
+                answer=turn.heard_answer,
+                interrupted=turn.interrupted,
+                trace=trace,
+                usage=usage,
+                owned_usd=self._bill.owned_usd(usage),
+            )
+        )
+        self.emit(
+            {
+                "type": "turn",
+                "turn": turn.number,
+                "heard": turn.heard,
+                "answer": turn.heard_answer,
+                "interrupted": turn.interrupted,
+                "stages_ms": trace.stages_ms(),
+                "at_ms": trace.at_ms(),
+                "total_ms": trace.total_ms,
+                "usage": asdict(usage),
+            }
+        )
+        self.emit_cost()
+
+    def emit_cost(self) -> None:
+        """Tells what the call has cost so far."""
+        self.emit({"type": "cost", **self._bill.to_json(self.usage)})
+
+    # -- own affairs
+
+    def emit(self, event: dict[str, Any]) -> None:
+        """Sends one event to whoever watches."""
+        self._emit(event)
+
+    def _words(self, who: str, turn: int, text: str, *, final: bool) -> None:
+        self.emit({"type": "words", "who": who, "turn": turn, "text": text, "final": final})
+
+    def _new_turn(self, number: int) -> Turn:
+        return Turn(number, SpokenAnswer(self.rate_out_hz))
+
+    def _own(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name=f"call-{self.call_id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(partial(_report, self.call_id))
+
+    def _record(self, cause: HangupCause | None) -> CallRecord:
+        usage = self.usage
+        return CallRecord(
+            call_id=self.call_id,
+            started_at=self._started_at,
+            door=self.door,
+            caller=self.caller,
+            agent=self.config.agent.name,
+            ended_at=datetime.now(UTC) if cause else None,
+            cause=cause.value if cause else None,
+            usage=usage,
+            owned_usd=self._bill.owned_usd(usage) if cause else None,
+            rented_usd=self._bill.rented_usd(usage) if cause else {},
+            turns=self._turns,
+            latencies_ms=tuple(self._latencies_ms),
+        )
+
+
+def _report(call_id: str, task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("call %s: a turn could not be recorded", call_id, exc_info=error)

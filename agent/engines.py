@@ -1,0 +1,127 @@
+"""The engines of one box: loaded once, shared by all calls."""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from agent.config import Config
+from agent.text import speakable
+from models.llm.base import LanguageModel, Message, Sampling
+from models.loading import load_llm, load_stt, load_tts, load_turn, load_vad
+from models.schedule import Schedule
+from models.stt.base import SpeechRecognizer
+from models.tts.base import AudioChunk, SpeechSynthesizer
+from models.turn.base import TurnModel
+from models.vad.base import VoiceDetector
+
+log = logging.getLogger(__name__)
+
+APOLOGY = "Sorry, I had trouble with that. Please say it again."
+"""Spoken when an answer fails; made at start, since the synthesiser may be what failed."""
+
+WARM_UP_LIMIT_S = 60.0
+
+Progress = Callable[[str, float], None]
+"""Gets what is being loaded, and the share of all loading that is done (0..1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """Everything that computes. ``close`` frees it."""
+
+    stt: SpeechRecognizer
+    llm: LanguageModel
+    tts: SpeechSynthesizer
+    vad: VoiceDetector
+    turn: TurnModel
+    schedule: Schedule
+    phrases: dict[str, tuple[AudioChunk, ...]]
+    """Audio of fixed phrases, by their speakable text."""
+
+    @property
+    def models(self) -> dict[str, str]:
+        """Name of the model in use, by stage."""
+        return {"stt": self.stt.name, "llm": self.llm.name, "tts": self.tts.name}
+
+    @property
+    def devices(self) -> dict[str, str]:
+        """``cpu``, ``cuda`` or ``remote``, by stage."""
+        return {"stt": self.stt.device, "llm": self.llm.device, "tts": self.tts.device}
+
+    def close(self) -> None:
+        """Ends all work and frees the models."""
+        self.schedule.close()
+        self.llm.close()
+        self.stt.close()
+        self.tts.close()
+
+
+def load_engines(
+    config: Config,
+    environ: Mapping[str, str] = MappingProxyType({}),
+    progress: Progress = lambda what, share: None,
+) -> Engines:
+    """Loads and warms every engine; blocks for some seconds.
+
+    Raises models.errors.ModelError naming the model that is missing or broken.
+    """
+    models = config.models
+
+    def loading(what: str, share: float) -> None:
+        progress(what, share)
+        log.info("loading %s", what)
+
+    loading(f"turn detection ({models.vad}, {models.turn})", 0.0)
+    vad = load_vad(models.vad)
+    turn = load_turn(models.turn)
+    loading(f"speech recognition ({models.stt})", 0.1)
+    stt = load_stt(
+        models.stt,
+        device=models.device_of("stt"),
+        threads=models.stt_threads,
+        language=config.agent.language,
+    )
+    loading(f"speech synthesis ({models.tts})", 0.35)
+    tts = load_tts(models.tts, device=models.device_of("tts"), threads=models.tts_threads)
+    loading(f"language model ({models.llm})", 0.6)
+    llm = _load_llm(config, environ)
+    loading("warming up", 0.8)
+    phrases = {
+        text: tuple(tts.synthesize(text))
+        for text in (speakable(config.agent.greeting), APOLOGY)
+        if text
+    }
+    _warm_up(llm, config)
+    progress("ready", 1.0)
+    return Engines(stt, llm, tts, vad, turn, Schedule(), phrases)
+
+
+def _warm_up(llm: LanguageModel, config: Config) -> None:
+    """Has the model answer once, so that no caller pays for its first time."""
+    done = threading.Event()
+    conversation = llm.open()
+    messages = (Message("system", config.agent.persona), Message("user", "Hello."))
+    conversation.generate(
+        messages, Sampling(max_tokens=1), lambda text: None, lambda end: done.set()
+    )
+    if not done.wait(WARM_UP_LIMIT_S):
+        log.warning("%s: no first token within %.0f s", llm.name, WARM_UP_LIMIT_S)
+    conversation.close()
+
+
+def _load_llm(config: Config, environ: Mapping[str, str]) -> LanguageModel:
+    if config.llm.endpoint:
+        from models.llm.openai_endpoint import OpenAIEndpoint
+
+        return OpenAIEndpoint(
+            config.llm.endpoint, config.llm.model or "", api_key=config.llm.api_key(environ)
+        )
+    return load_llm(
+        config.models.llm,
+        device=config.models.device_of("llm"),
+        threads=config.models.llm_threads,
+        context_tokens=config.llm.context_tokens,
+        max_conversations=config.calls.max_calls,
+    )

@@ -1,0 +1,131 @@
+"""The only place where stages are wired together, and where a call is run."""
+
+import asyncio
+import logging
+import time
+
+from pipecat.pipeline.pipeline import Pipeline
+from pipecat.pipeline.worker import PipelineParams, PipelineWorker
+from pipecat.transports.base_transport import BaseTransport
+from pipecat.workers.runner import WorkerRunner
+
+from agent.call import Call
+from agent.frames import AnswerEndFrame, ClauseFrame
+from agent.stages.hearing import Hearing
+from agent.stages.playout import Playout
+from agent.stages.speaking import Speaking
+from agent.stages.thinking import Thinking
+from telephony.transport import HangupCause
+
+log = logging.getLogger(__name__)
+
+VANISHED_S = 8.0
+"""A line that carries no audio at all for this long has lost its caller."""
+WATCH_S = 0.5
+"""How often a call is checked for having outlived its limits."""
+COST_EVERY_S = 2.0
+CANCEL_LIMIT_S = 5.0
+
+
+def build(call: Call, transport: BaseTransport) -> PipelineWorker:
+    """wire -> hearing -> thinking -> speaking -> wire -> playout."""
+    stages = [
+        transport.input(),
+        Hearing(call),
+        Thinking(call),
+        Speaking(call),
+        transport.output(),
+        Playout(call),
+    ]
+    return PipelineWorker(
+        Pipeline(stages),
+        name=f"call-{call.call_id}",
+        params=PipelineParams(
+            audio_in_sample_rate=call.rate_in_hz, audio_out_sample_rate=call.rate_out_hz
+        ),
+        # The call's own watch knows what silence means; RTVI's events are not ours.
+        idle_timeout_secs=None,
+        enable_rtvi=False,
+        enable_turn_tracking=False,
+    )
+
+
+class CallRun:
+    """Runs one call's pipeline from greeting to hang-up."""
+
+    def __init__(self, call: Call, transport: BaseTransport) -> None:
+        self.call = call
+        self._worker = build(call, transport)
+        self._cause: HangupCause | None = None
+        self._hang_up = asyncio.Event()
+        self._connected = asyncio.Event()
+
+    def connected(self) -> None:
+        """The caller can hear: the greeting may begin."""
+        self._connected.set()
+
+    def hang_up(self, cause: HangupCause) -> None:
+        """Ends the call; the first cause given is the one recorded."""
+        if self._cause is None:
+            self._cause = cause
+        self._hang_up.set()
+
+    async def run(self) -> HangupCause:
+        """Runs until hang-up; returns why. Leaves no task behind."""
+        self.call.begin()
+        runner = WorkerRunner(handle_sigint=False)
+        await runner.add_workers(self._worker)
+        running = asyncio.create_task(runner.run(), name=f"run-{self.call.call_id}")
+        watching = asyncio.create_task(self._watch(), name=f"watch-{self.call.call_id}")
+        over = asyncio.create_task(self._hang_up.wait(), name=f"over-{self.call.call_id}")
+        try:
+            await asyncio.wait({running, watching, over}, return_when=asyncio.FIRST_COMPLETED)
+            if watching.done() and not watching.cancelled() and (error := watching.exception()):
+                log.error("call %s: its watch failed", self.call.call_id, exc_info=error)
+        except asyncio.CancelledError:
+            self.hang_up(HangupCause.BOX_STOPPED)
+            raise
+        finally:
+            cause = self._cause or HangupCause.FAILED
+            # Told before the line goes down, so that the page learns why.
+            await self.call.end(cause)
+            await runner.cancel(reason=cause.value)
+            for task in (watching, over):
+                task.cancel()
+            await asyncio.wait({running, watching, over}, timeout=CANCEL_LIMIT_S)
+            if not running.done():
+                log.error("call %s: the pipeline did not end in time", self.call.call_id)
+                running.cancel()
+        return cause
+
+    async def _watch(self) -> None:
+        """Greets, keeps the bill current, and hangs up on a call that outlived its limits."""
+        async with asyncio.timeout(VANISHED_S):
+            await self._connected.wait()
+        self.call.caller_audio_at_s = time.monotonic()
+        await self._greet()
+        limits = self.call.config.calls
+        cost_due_s = 0.0
+        while True:
+            await asyncio.sleep(WATCH_S)
+            now_s = time.monotonic()
+            cause = None
+            if now_s - self.call.caller_audio_at_s > VANISHED_S:
+                cause = HangupCause.CALLER_VANISHED
+            elif now_s - self.call.started_s > limits.max_call_s:
+                cause = HangupCause.TIME_LIMIT
+            elif now_s - self.call.caller_spoke_at_s > limits.silence_hangup_s:
+                cause = HangupCause.SILENCE
+            if cause is not None:
+                self.hang_up(cause)
+                return
+            if now_s >= cost_due_s:
+                self.call.emit_cost()
+                cost_due_s = now_s + COST_EVERY_S
+
+    async def _greet(self) -> None:
+        if not self.call.config.agent.greeting:
+            return
+        turn = self.call.greeting_turn()
+        self.call.begin_answer(turn)
+        await self._worker.queue_frames([ClauseFrame(turn, turn.answer), AnswerEndFrame(turn)])

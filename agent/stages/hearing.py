@@ -1,0 +1,178 @@
+"""Hearing: the caller's audio in, the caller's turns out."""
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+from pipecat.frames.frames import Frame, InputAudioRawFrame
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+
+from agent.call import Call
+from agent.frames import CallerTurnFrame
+from agent.turn_taking import (
+    BargedIn,
+    Decision,
+    PauseBegan,
+    SpeechDropped,
+    SpeechResumed,
+    SpeechStarted,
+    TurnEnded,
+    TurnSettings,
+    TurnTaker,
+)
+from models.stt.base import Transcript
+
+log = logging.getLogger(__name__)
+
+PRE_ROLL_S = 0.5
+"""Audio kept from before speech was noticed, so that its onset is not lost."""
+DECODE_LIMIT_S = 20.0
+"""A decode that takes longer is given up, and the turn with it."""
+
+
+@dataclass(slots=True)
+class _Decode:
+    """The recogniser's work on the words up to one pause."""
+
+    transcript: "asyncio.Task[Transcript]"
+    audio_s: float
+    turn_busy_s: float = 0.0
+
+
+class Hearing(FrameProcessor):
+    """Follows the caller's audio; emits a ``CallerTurnFrame`` for each turn understood.
+
+    Voice detection runs here, inline (under 0.3 ms a window); recognition and the turn model
+    run on the engines' threads, begun at the first 100 ms of silence so that they are done
+    when the turn is judged over.
+    """
+
+    def __init__(self, call: Call) -> None:
+        super().__init__(name=f"hearing-{call.call_id}")
+        self._call = call
+        self._rate_hz = call.rate_in_hz
+        self._voice = call.engines.vad.open(self._rate_hz)
+        self._taker = TurnTaker(
+            TurnSettings(**call.config.turn.model_dump()),
+            self._voice.window_samples / self._rate_hz,
+        )
+        self._window_bytes = self._voice.window_samples * 2
+        self._pre_roll_bytes = int(PRE_ROLL_S * self._rate_hz) * 2
+        self._unseen = bytearray()
+        self._utterance = bytearray()
+        self._decodes: dict[int, _Decode] = {}
+        self._vad_busy_s = 0.0
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        """Takes audio; passes everything else on."""
+        await super().process_frame(frame, direction)
+        if isinstance(frame, InputAudioRawFrame):
+            await self._hear(frame.audio, time.monotonic())
+        else:
+            await self.push_frame(frame, direction)
+
+    async def _hear(self, pcm: bytes, at_s: float) -> None:
+        self._call.caller_audio_at_s = at_s
+        self._unseen += pcm
+        while len(self._unseen) >= self._window_bytes:
+            window = bytes(self._unseen[: self._window_bytes])
+            del self._unseen[: self._window_bytes]
+            self._utterance += window
+            began_s = time.perf_counter()
+            probability = self._voice.speech_probability(np.frombuffer(window, np.int16))
+            self._vad_busy_s += time.perf_counter() - began_s
+            await self._act(self._taker.hear(probability, at_s, self._call.agent_busy))
+            if not self._taker.speaking:
+                del self._utterance[: -self._pre_roll_bytes]
+
+    async def _act(self, decisions: list[Decision]) -> None:
+        for decision in decisions:
+            match decision:
+                case SpeechStarted():
+                    self._call.caller_speaking(True)
+                case PauseBegan(pause=pause, speech_end_s=speech_end_s):
+                    self._begin_decode(pause, speech_end_s)
+                case SpeechResumed(pause=pause) | SpeechDropped(pause=pause):
+                    self._drop(pause)
+                    self._call.caller_speaking(isinstance(decision, SpeechResumed))
+                case BargedIn():
+                    await self._interrupt()
+                case TurnEnded():
+                    self._call.caller_speaking(False)
+                    self.create_task(self._finish(decision), name=f"turn-{decision.pause}")
+
+    async def _interrupt(self) -> None:
+        """Silences the agent: the frame makes every stage drop its work on the answer."""
+        log.info("call %s: the caller barged in", self._call.call_id)
+        await self.broadcast_interruption()
+
+    def _begin_decode(self, pause: int, speech_end_s: float) -> None:
+        pcm = np.frombuffer(bytes(self._utterance), np.int16)
+        deadline_s = speech_end_s + self._call.config.turn.stop_s
+        decode = _Decode(
+            self.create_task(self._transcribe(pcm, deadline_s), name=f"stt-{pause}"),
+            len(pcm) / self._rate_hz,
+        )
+        self._decodes[pause] = decode
+        self.create_task(self._judge(pause, decode, pcm, deadline_s), name=f"judge-{pause}")
+
+    async def _transcribe(self, pcm: NDArray[np.int16], deadline_s: float) -> Transcript:
+        job = partial(self._call.engines.stt.transcribe, pcm, self._rate_hz)
+        async with asyncio.timeout(DECODE_LIMIT_S):
+            transcript = await self._call.run_engine(job, deadline_s)
+        self._call.decoded(transcript.text.strip(), len(pcm) / self._rate_hz, transcript.busy_s)
+        return transcript
+
+    async def _judge(
+        self, pause: int, decode: _Decode, pcm: NDArray[np.int16], deadline_s: float
+    ) -> None:
+        def job() -> tuple[float, float]:
+            began_s = time.perf_counter()
+            probability = self._call.engines.turn.completion_probability(pcm, self._rate_hz)
+            return probability, time.perf_counter() - began_s
+
+        try:
+            async with asyncio.timeout(DECODE_LIMIT_S):
+                probability, busy_s = await self._call.run_engine(job, deadline_s)
+        except Exception:  # the silence alone will end the turn, a second later
+            log.exception("call %s: the turn model failed", self._call.call_id)
+            return
+        decode.turn_busy_s = busy_s
+        log.debug("call %s: pause %d complete %.2f", self._call.call_id, pause, probability)
+        await self._act(self._taker.judge(pause, probability, time.monotonic()))
+
+    def _drop(self, pause: int) -> None:
+        """What was decoded for this pause is void; a decode not yet begun is not begun."""
+        decode = self._decodes.pop(pause, None)
+        if decode is not None:
+            decode.transcript.cancel()
+
+    async def _finish(self, ended: TurnEnded) -> None:
+        decode = self._decodes.pop(ended.pause)
+        try:
+            transcript = await decode.transcript
+        except Exception as error:
+            log.exception("call %s: speech recognition failed", self._call.call_id)
+            self._call.failed(f"speech recognition failed: {error}")
+            return
+        turn = self._call.caller_turn(transcript.text.strip())
+        if turn is None:
+            return
+        turn.speech_end_s = ended.speech_end_s
+        turn.end_of_turn_s = ended.at_s
+        turn.transcript_s = time.monotonic()
+        turn.audio_in_s = decode.audio_s
+        turn.stt_busy_s = transcript.busy_s
+        turn.turn_busy_s = decode.turn_busy_s
+        turn.vad_busy_s, self._vad_busy_s = self._vad_busy_s, 0.0
+        if self._taker.speaking:
+            # He went on after all: the words are kept, and what follows answers them all.
+            return
+        if self._call.agent_busy:
+            await self._interrupt()
+        self._call.begin_answer(turn)
+        await self.push_frame(CallerTurnFrame(turn))

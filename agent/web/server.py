@@ -1,0 +1,180 @@
+"""The HTTP interface: the page, offers, status and call records."""
+
+import asyncio
+import hmac
+import json
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from fastapi.staticfiles import StaticFiles
+
+from agent.box import Box, BoxFull
+from agent.config import Config, ServerConfig
+from agent.web.listener import listen
+from agent.web.webrtc import BadOffer, answer_offer
+
+log = logging.getLogger(__name__)
+
+BODY_LIMIT_BYTES = 256 * 1024
+"""An SDP offer takes a few kilobytes."""
+SECURITY_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; media-src 'self' blob:; connect-src 'self'; img-src 'self' data:; "
+        "frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Permissions-Policy": "microphone=(self)",
+    "Cache-Control": "no-cache",
+}
+LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
+
+Next = Callable[[Request], Awaitable[Response]]
+
+
+def make_app(box: Box) -> FastAPI:
+    """The application over one box."""
+    app = FastAPI(title="Offhook", version=version("offhook"), docs_url=None, redoc_url=None)
+    config = box.config
+
+    @app.middleware("http")
+    async def guard(request: Request, call_next: Next) -> Response:
+        refused = _refusal(request, config)
+        response = refused if refused is not None else await call_next(request)
+        for name, value in SECURITY_HEADERS.items():
+            response.headers.setdefault(name, value)
+        return response
+
+    @app.get("/api/status")
+    async def status() -> dict[str, object]:
+        return {
+            "agent": config.agent.name,
+            "models": box.engines.models,
+            "devices": box.engines.devices,
+            "active_calls": box.active_calls,
+            "max_calls": config.calls.max_calls,
+            "version": version("offhook"),
+        }
+
+    @app.post("/api/offer")
+    async def offer(request: Request) -> Response:
+        body = await _read(request, BODY_LIMIT_BYTES)
+        if body is None:
+            return _error(413, f"the body is over {BODY_LIMIT_BYTES // 1024} KiB")
+        try:
+            fields = json.loads(body)
+            sdp, kind = fields["sdp"], fields["type"]
+        except (ValueError, KeyError, TypeError):
+            return _error(400, 'the body must be JSON: {"sdp": "v=0...", "type": "offer"}')
+        if kind != "offer" or not isinstance(sdp, str):
+            return _error(400, f'`type` must be "offer" and `sdp` a text, not {kind!r}')
+        caller = request.client.host if request.client else "unknown"
+        try:
+            return JSONResponse(await answer_offer(box, sdp, caller))
+        except BadOffer as error:
+            return _error(400, str(error))
+        except BoxFull as error:
+            return _error(503, str(error))
+
+    @app.get("/api/calls")
+    async def calls(limit: int = 20) -> dict[str, object]:
+        records = await asyncio.to_thread(box.store.recent_calls, max(1, min(limit, 500)))
+        return {"calls": [record.to_json() for record in records]}
+
+    app.mount("/", StaticFiles(directory=str(_static()), html=True), name="page")
+    return app
+
+
+class WebServer:
+    """Serves the application on the running event loop, without touching signals.
+
+    As a context manager it holds the port; ``start`` opens the door over a box.
+    """
+
+    def __init__(self, config: ServerConfig) -> None:
+        self._socket = listen(config.host, config.port)
+        self.port: int = self._socket.getsockname()[1]
+        host = "127.0.0.1" if config.host in ("0.0.0.0", "::") else config.host
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{self.port}/"
+        self._server: _QuietServer | None = None
+        self._serving: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> "WebServer":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+        self._socket.close()
+
+    async def start(self, box: Box) -> None:
+        """Opens the door."""
+        server = self._server = _QuietServer(
+            uvicorn.Config(
+                make_app(box), log_config=None, access_log=False, timeout_graceful_shutdown=2
+            )
+        )
+        self._serving = asyncio.create_task(server.serve(sockets=[self._socket]), name="web")
+        while not server.started:
+            if self._serving.done():
+                self._serving.result()
+            await asyncio.sleep(0.01)
+
+    async def stop(self) -> None:
+        """Closes the door and waits for requests under way."""
+        if self._server is not None and self._serving is not None:
+            self._server.should_exit = True
+            await self._serving
+            self._serving = None
+
+
+class _QuietServer(uvicorn.Server):
+    """Signals belong to the box."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _refusal(request: Request, config: Config) -> Response | None:
+    """Why this request is not served, if so.
+
+    On loopback the Host header must name loopback, or a hostile page could reach the box
+    through a name that it makes resolve here (DNS rebinding). Off loopback the interface asks
+    for the token; the page itself, which holds no secret, is open.
+    """
+    token = config.server.token
+    if config.server.host in LOOPBACK_NAMES and request.url.hostname not in LOOPBACK_NAMES:
+        return _error(403, f"this box answers to localhost, not to {request.url.hostname}")
+    if token is not None and request.url.path.startswith("/api/"):
+        shown = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if not hmac.compare_digest(shown.encode(), token.get_secret_value().encode()):
+            return _error(401, "show the box's token: Authorization: Bearer TOKEN")
+    return None
+
+
+async def _read(request: Request, limit: int) -> bytes | None:
+    """The body, or None where it is over ``limit`` bytes; reads no more than that."""
+    announced = request.headers.get("Content-Length", "0")
+    if not announced.isdigit() or int(announced) > limit:
+        return None
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > limit:
+            return None
+    return bytes(body)
+
+
+def _error(status: int, message: str) -> JSONResponse:
+    return JSONResponse({"error": message}, status_code=status)
+
+
+def _static() -> Path:
+    return Path(str(files("agent.web") / "static"))

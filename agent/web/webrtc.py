@@ -1,0 +1,107 @@
+"""The WebRTC door: an SDP offer in, a running call out.
+
+Uses Pipecat's small WebRTC transport, and so lives beside the pipeline and not in telephony.
+"""
+
+import asyncio
+import json
+import logging
+from typing import Any
+
+from aiortc.sdp import SessionDescription
+from pipecat.transports.base_transport import TransportParams
+from pipecat.transports.smallwebrtc.connection import SmallWebRTCConnection
+from pipecat.transports.smallwebrtc.transport import SmallWebRTCTransport
+
+from agent.box import Box
+from telephony.transport import HangupCause
+
+log = logging.getLogger(__name__)
+
+RATE_IN_HZ = 16000
+"""What the recogniser and the detectors take."""
+RATE_OUT_HZ = 24000
+CONNECT_LIMIT_S = 15
+"""An offer whose media does not connect within this is given up."""
+ANSWER_LIMIT_S = 10.0
+
+
+class BadOffer(Exception):
+    """The caller's offer cannot be answered; the message says why."""
+
+
+def check_offer(sdp: str) -> None:
+    """Raises BadOffer unless ``sdp`` is a session description whose first medium is audio."""
+    try:
+        description = SessionDescription.parse(sdp)
+    except Exception as error:  # the parser raises whatever the text trips over
+        raise BadOffer(f"the offer is not a session description (SDP): {error}") from error
+    if not description.media:
+        raise BadOffer("the offer has no media; it must offer audio")
+    if description.media[0].kind != "audio":
+        kinds = ", ".join(media.kind for media in description.media)
+        raise BadOffer(f"the offer's first medium must be audio; it offers {kinds}")
+    codecs = {codec.mimeType.lower() for codec in description.media[0].rtp.codecs}
+    if not codecs & {"audio/opus", "audio/pcmu", "audio/pcma", "audio/g722"}:
+        raise BadOffer("the offer has no codec in common: offer Opus, G.722 or G.711")
+
+
+async def answer_offer(box: Box, sdp: str, caller: str) -> dict[str, str]:
+    """Answers one offer with a call of its own; returns the SDP answer's fields.
+
+    Raises BadOffer where the offer is at fault, BoxFull where there is no place.
+    """
+    check_offer(sdp)
+    connection = SmallWebRTCConnection(
+        list(box.config.server.stun), connection_timeout_secs=CONNECT_LIMIT_S
+    )
+    call = box.new_call(
+        door="webrtc",
+        caller=caller,
+        rate_in_hz=RATE_IN_HZ,
+        rate_out_hz=RATE_OUT_HZ,
+        emit=lambda event: _send(connection, event),
+    )
+    try:
+        async with asyncio.timeout(ANSWER_LIMIT_S):
+            await connection.initialize(sdp=sdp, type="offer")
+    except Exception as error:
+        await connection.disconnect()
+        await box.refuse(call)
+        raise BadOffer(f"the offer could not be answered: {error}") from error
+    transport = SmallWebRTCTransport(
+        connection,
+        TransportParams(
+            audio_in_enabled=True,
+            audio_in_sample_rate=RATE_IN_HZ,
+            audio_out_enabled=True,
+            audio_out_sample_rate=RATE_OUT_HZ,
+            audio_out_10ms_chunks=2,
+            audio_out_end_silence_secs=0,
+        ),
+    )
+    run = box.start(call, transport)
+
+    async def on_connected(*_: object) -> None:
+        run.connected()
+
+    async def on_disconnected(*_: object) -> None:
+        run.hang_up(HangupCause.CALLER_HUNG_UP)
+
+    async def on_message(_: object, message: Any, __: str) -> None:
+        if isinstance(message, dict) and message.get("type") == "hangup":
+            run.hang_up(HangupCause.CALLER_HUNG_UP)
+
+    transport.add_event_handler("on_client_connected", on_connected)
+    transport.add_event_handler("on_client_disconnected", on_disconnected)
+    transport.add_event_handler("on_app_message", on_message)
+    answer: dict[str, str] = connection.get_answer()
+    return {**answer, "call_id": call.call_id}
+
+
+def _send(connection: SmallWebRTCConnection, event: dict[str, Any]) -> None:
+    """An event the page cannot be told is lost to the page alone; the record has it."""
+    try:
+        connection.send_app_message(event)
+    except Exception:
+        log.debug("event %s not delivered: %s", event["type"], json.dumps(event), exc_info=True)

@@ -1,0 +1,1 @@
+"""Whole calls with real engines."""

@@ -1,0 +1,206 @@
+"""Whole calls over the loopback door at telephone bandwidth, with the real default models."""
+
+import asyncio
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from agent.engines import Engines
+
+from .conftest import SPEECH, OpenBox, Question, load
+from .loopback_caller import LoopbackCaller, word_error_rate
+
+RATE_HZ = 8000
+
+
+async def test_a_question_is_heard_answered_and_heard_back(
+    open_box: OpenBox, engines: Engines, questions: list[Question]
+) -> None:
+    async with open_box() as box, LoopbackCaller(box, RATE_HZ) as caller:
+        greeting = await caller.turn(0)
+        assert greeting["answer"] == box.config.agent.greeting
+        said = engines.stt.transcribe(caller.audio(), RATE_HZ).text
+        assert word_error_rate("hello this is off hook how can i help you", said) < 0.35
+        for number, question in enumerate(questions, 1):
+            before = len(caller.heard)
+            await caller.say(question.at(RATE_HZ))
+            turn = await caller.turn(number)
+            assert word_error_rate(question.text, turn["heard"]) <= 0.5, turn["heard"]
+            assert turn["answer"]
+            assert not turn["interrupted"]
+            back = np.frombuffer(b"".join(caller.heard[before:]), np.int16)
+            returned = engines.stt.transcribe(back, RATE_HZ).text
+            assert word_error_rate(turn["answer"], returned) < 0.5, (turn["answer"], returned)
+            assert turn["total_ms"] == pytest.approx(sum(turn["stages_ms"].values()))
+            assert turn["usage"]["generated_tokens"] > 0
+            assert turn["usage"]["stt_busy_s"] > 0
+    record, turns = box_records(caller, open_box_path(box))
+    assert record.cause == "caller hung up"
+    assert [turn.turn for turn in turns] == list(range(len(questions) + 1))
+    assert record.usage.audio_heard_s > 0
+
+
+def open_box_path(box):  # type: ignore[no-untyped-def]
+    return box.config.records.path
+
+
+def box_records(caller: LoopbackCaller, path):  # type: ignore[no-untyped-def]
+    """What a new process would read of the call."""
+    from agent.records.store import CallStore
+
+    call_id = next(e["call_id"] for e in caller.events if e["type"] == "call.started")
+    store = CallStore(path)
+    try:
+        return store.call(call_id)
+    finally:
+        store.close()
+
+
+async def test_three_callers_at_once_each_hear_their_own_answer(
+    open_box: OpenBox, questions: list[Question]
+) -> None:
+    async def one(question: Question) -> tuple[Question, dict, list]:
+        async with LoopbackCaller(box, RATE_HZ) as caller:
+            await caller.turn(0)
+            await caller.say(question.at(RATE_HZ))
+            return question, await caller.turn(1), caller.events
+
+    async with open_box() as box:
+        results = await asyncio.gather(*(one(question) for question in questions))
+    for question, turn, events in results:
+        assert word_error_rate(question.text, turn["heard"]) <= 0.5, turn["heard"]
+        assert turn["answer"]
+        heard = {e["text"] for e in events if e["type"] == "words" and e["who"] == "caller"}
+        assert heard == {turn["heard"]}
+    assert len({turn["heard"] for _, turn, _ in results}) == len(questions)
+
+
+async def test_barge_in_silences_the_agent_and_history_keeps_what_was_heard(
+    open_box: OpenBox, question: Question
+) -> None:
+    greeting = "Welcome to Offhook. " + "We are open every day from nine to five. " * 6
+    async with (
+        open_box(OFFHOOK_AGENT__GREETING=greeting) as box,
+        LoopbackCaller(box, RATE_HZ) as caller,
+    ):
+        await caller.until(lambda: caller.voiced_at_s > 0)
+        await asyncio.sleep(1.5)
+        await caller.say(question.at(RATE_HZ))
+        cut = await caller.turn(0)
+        assert cut["interrupted"]
+        assert 0 < len(cut["answer"]) < len(greeting) / 2
+        assert greeting.startswith(cut["answer"])
+        assert cut["usage"]["audio_heard_s"] < cut["usage"]["audio_out_s"]
+        answered = await caller.turn(1)
+        assert word_error_rate(question.text, answered["heard"]) <= 0.5
+        messages = caller.run.call.dialogue.messages
+        assert messages[1].content == cut["answer"] + ("" if cut["answer"][-1] in ".!?" else "...")
+        order = [e["type"] for e in caller.events if e["type"] in ("interrupted", "turn")]
+        assert order[:2] == ["interrupted", "turn"]
+
+
+async def test_nothing_is_left_behind_by_a_call(open_box: OpenBox, question: Question) -> None:
+    async with open_box() as box:
+        await talk(box, question)  # the first call may start what lives on
+        await asyncio.sleep(0.2)
+        tasks, threads = len(asyncio.all_tasks()), threading.active_count()
+        for _ in range(3):
+            await talk(box, question)
+        await asyncio.sleep(0.2)
+        assert len(asyncio.all_tasks()) == tasks
+        assert threading.active_count() == threads
+        assert box.active_calls == 0
+
+
+async def talk(box, question: Question) -> None:  # type: ignore[no-untyped-def]
+    """A caller who hangs up in the middle of the answer."""
+    async with LoopbackCaller(box, RATE_HZ) as caller:
+        await caller.turn(0)
+        await caller.say(question.at(RATE_HZ))
+        await caller.until(lambda: caller.voiced_at_s > time.monotonic() - 0.1)
+
+
+async def test_a_caller_who_vanishes_in_mid_turn_is_noticed_and_others_go_on(
+    open_box: OpenBox, question: Question
+) -> None:
+    async with (
+        open_box() as box,
+        LoopbackCaller(box, RATE_HZ) as gone,
+        LoopbackCaller(box, RATE_HZ) as other,
+    ):
+        await gone.turn(0)
+        half = question.at(RATE_HZ)
+        await gone.say(half[: len(half) // 4 * 2])
+        gone.vanish()
+        await other.say(question.at(RATE_HZ))
+        assert (await other.turn(1))["answer"]
+        await gone.until(lambda: gone.ended is not None)
+        assert gone.ended == "caller vanished"
+        assert other.ended is None
+
+
+async def test_a_silent_caller_is_hung_up_on(open_box: OpenBox) -> None:
+    async with (
+        open_box(OFFHOOK_CALLS__SILENCE_HANGUP_S="4") as box,
+        LoopbackCaller(box, RATE_HZ) as caller,
+    ):
+        await caller.until(lambda: caller.ended is not None)
+    assert caller.ended == "silence"
+
+
+async def test_the_box_is_full_and_has_room_again(open_box: OpenBox) -> None:
+    from agent.box import BoxFull
+
+    async with open_box(OFFHOOK_CALLS__MAX_CALLS="1") as box:
+        async with LoopbackCaller(box) as caller:
+            with pytest.raises(BoxFull, match="max_calls"):
+                async with LoopbackCaller(box):
+                    pass
+            await caller.turn(0)
+        await caller.until(lambda: box.active_calls == 0)
+        async with LoopbackCaller(box) as again:
+            await again.turn(0)
+
+
+async def test_stopping_the_box_ends_and_records_its_calls(open_box: OpenBox) -> None:
+    async with open_box() as box:
+        caller = LoopbackCaller(box)
+        await caller.__aenter__()
+        await caller.turn(0)
+        await box.drain()
+        assert caller.ended == "box stopped"
+        await caller.__aexit__()
+        box.store.flush(5)
+        assert box.store.recent_calls(1)[0].cause == "box stopped"
+
+
+@pytest.mark.parametrize("kind", ["noise", "music", "rain", "dishes"])
+async def test_a_minute_of_noise_gets_no_answer(open_box: OpenBox, kind: str) -> None:
+    """Twelve seconds of each, end to end: a minute in all with the greeting's own."""
+    async with (
+        open_box(OFFHOOK_AGENT__GREETING="") as box,
+        LoopbackCaller(box, RATE_HZ) as caller,
+    ):
+        await caller.say(noise(kind, 15))
+        await asyncio.sleep(2)
+    assert [e for e in caller.events if e["type"] == "words"] == []
+    assert caller.turns() == []
+
+
+def noise(kind: str, seconds: float) -> bytes:
+    """Made here, or recorded where the recordings are there; at -20 dBFS or so."""
+    if kind == "noise":
+        rng = np.random.default_rng(1)
+        return (rng.normal(0, 1500, int(seconds * RATE_HZ))).astype(np.int16).tobytes()
+    if not SPEECH.is_dir():
+        pytest.skip("real recordings are not beside this checkout (../shared/speech)")
+    names = {
+        "music": "hold_music/moh-manolo_camp-morning_coffee.wav",
+        "rain": "noise/esc10-rain-2-81731-A.wav",
+        "dishes": "noise/noise-doing_the_dishes.wav",
+    }
+    pcm = np.frombuffer(load(SPEECH / names[kind]).at(RATE_HZ), np.int16)
+    wanted = int(seconds * RATE_HZ)
+    return np.tile(pcm, wanted // len(pcm) + 1)[:wanted].tobytes()
