@@ -100,8 +100,12 @@ class CallRun:
 
     async def _watch(self) -> None:
         """Greets, keeps the bill current, and hangs up on a call that outlived its limits."""
-        async with asyncio.timeout(VANISHED_S):
-            await self._connected.wait()
+        try:
+            async with asyncio.timeout(VANISHED_S):
+                await self._connected.wait()
+        except TimeoutError:
+            self.hang_up(HangupCause.CALLER_VANISHED)
+            return
         self.call.caller_audio_at_s = time.monotonic()
         await self._greet()
         limits = self.call.config.calls

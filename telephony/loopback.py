@@ -43,6 +43,11 @@ class LoopbackLine:
             self._put(self._to_box, None)
             self._put(self._to_caller, None)
 
+    @property
+    def over(self) -> bool:
+        """Whether either side has hung up."""
+        return self._over.is_set()
+
     async def speak(self, pcm: bytes) -> None:
         """The caller's side: says ``pcm`` (PCM16 mono) in real time, then returns."""
         size = frame_bytes(self.sample_rate_hz)

@@ -32,6 +32,8 @@ class BadOffer(Exception):
 
 def check_offer(sdp: str) -> None:
     """Raises BadOffer unless ``sdp`` is a session description whose first medium is audio."""
+    if not sdp.startswith("v=0"):
+        raise BadOffer("the offer is not a session description (SDP): it must begin with v=0")
     try:
         description = SessionDescription.parse(sdp)
     except Exception as error:  # the parser raises whatever the text trips over

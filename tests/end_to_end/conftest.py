@@ -59,6 +59,7 @@ def open_box(engines: Engines, tmp_path: Path) -> OpenBox:
         environ = {
             "OFFHOOK_RECORDS__PATH": str(tmp_path / "calls.sqlite3"),
             "OFFHOOK_CALLS__DRAIN_S": "0",
+            "OFFHOOK_LLM__MAX_TOKENS": "24",  # short answers, short tests
             **settings,
         }
         config = load_config(None, environ)

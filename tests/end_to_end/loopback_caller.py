@@ -15,7 +15,7 @@ from agent.pipeline import CallRun
 from telephony.loopback import LoopbackLine
 from telephony.transport import FRAME_S, frame_bytes
 
-LIMIT_S = 60.0
+LIMIT_S = 90.0
 VOICED_RMS = 200
 
 
@@ -84,7 +84,7 @@ class LoopbackCaller:
 
     async def _talk(self) -> None:
         silence = bytes(frame_bytes(self.line.sample_rate_hz))
-        while True:
+        while not self.line.over:
             if self._vanished:
                 await asyncio.sleep(FRAME_S)
             elif self._to_say.empty():
