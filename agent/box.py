@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 
 from pipecat.transports.base_transport import BaseTransport
@@ -89,9 +89,11 @@ class Box:
         """Gives back the place of a call that was admitted but never began."""
         await asyncio.to_thread(call.conversation.close)
 
-    def start(self, call: Call, transport: BaseTransport) -> CallRun:
-        """Runs an admitted call in a task of the box's own."""
-        run = CallRun(call, transport)
+    def start(
+        self, call: Call, transport: BaseTransport, release: Callable[[], Awaitable[None]]
+    ) -> CallRun:
+        """Runs an admitted call in a task of the box's own; ``release`` closes its line."""
+        run = CallRun(call, transport, release)
         self._runs[call.call_id] = run
         task = asyncio.create_task(run.run(), name=f"call-{call.call_id}")
         self._tasks.add(task)
@@ -108,7 +110,7 @@ class Box:
             emit=emit,
         )
         transport = LineTransport(line)
-        run = self.start(call, transport)
+        run = self.start(call, transport, line.hang_up)
 
         async def on_hang_up(_: BaseTransport) -> None:
             run.hang_up(HangupCause.CALLER_HUNG_UP)

@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 
 from agent.config import Config
@@ -37,13 +38,10 @@ class Engines:
     vad: VoiceDetector
     turn: TurnModel
     schedule: Schedule
+    models: dict[str, str]
+    """Name of the model in use, by stage, as the configuration has it."""
     phrases: dict[str, tuple[AudioChunk, ...]]
     """Audio of fixed phrases, by their speakable text."""
-
-    @property
-    def models(self) -> dict[str, str]:
-        """Name of the model in use, by stage."""
-        return {"stt": self.stt.name, "llm": self.llm.name, "tts": self.tts.name}
 
     @property
     def devices(self) -> dict[str, str]:
@@ -95,7 +93,15 @@ def load_engines(
     }
     _warm_up(llm, config)
     progress("ready", 1.0)
-    return Engines(stt, llm, tts, vad, turn, Schedule(), phrases)
+    names = {
+        "stt": models.stt,
+        "llm": (config.llm.endpoint and config.llm.model) or models.llm,
+        "tts": models.tts,
+    }
+    names = {
+        stage: name if name[:1] not in "/.~" else Path(name).name for stage, name in names.items()
+    }
+    return Engines(stt, llm, tts, vad, turn, Schedule(), names, phrases)
 
 
 def _warm_up(llm: LanguageModel, config: Config) -> None:
@@ -124,4 +130,5 @@ def _load_llm(config: Config, environ: Mapping[str, str]) -> LanguageModel:
         threads=config.models.llm_threads,
         context_tokens=config.llm.context_tokens,
         max_conversations=config.calls.max_calls,
+        requantise=config.models.llm_requantise,
     )

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
 
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
@@ -53,8 +54,11 @@ def build(call: Call, transport: BaseTransport) -> PipelineWorker:
 class CallRun:
     """Runs one call's pipeline from greeting to hang-up."""
 
-    def __init__(self, call: Call, transport: BaseTransport) -> None:
+    def __init__(
+        self, call: Call, transport: BaseTransport, release: Callable[[], Awaitable[None]]
+    ) -> None:
         self.call = call
+        self._release = release
         self._worker = build(call, transport)
         self._cause: HangupCause | None = None
         self._hang_up = asyncio.Event()
@@ -96,6 +100,7 @@ class CallRun:
             if not running.done():
                 log.error("call %s: the pipeline did not end in time", self.call.call_id)
                 running.cancel()
+            await self._release()
         return cause
 
     async def _watch(self) -> None:

@@ -1,7 +1,6 @@
 """`offhook serve`: the command line of the box."""
 
 import argparse
-import asyncio
 import os
 
 
@@ -26,6 +25,7 @@ def run(args: argparse.Namespace) -> int:
     if args.port is not None:
         environ["OFFHOOK_SERVER__PORT"] = str(args.port)
     # Imported here: Pipecat takes seconds, and `offhook --help` has no need of it.
+
     from agent.config import load_config
     from agent.serve import serve
 

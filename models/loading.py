@@ -68,14 +68,17 @@ def load_llm(
     threads: int = 1,
     context_tokens: int = 2048,
     max_conversations: int = 8,
+    requantise: bool = False,
 ) -> "LanguageModel":
-    """A catalogue name or a GGUF file -> a language model."""
+    """A catalogue name or a GGUF file -> a language model, or its Q4_0 copy."""
     from models.llm.llama_cpp import LlamaCpp
+    from models.llm.requantise import requantised
 
     choice = choose_device("llm", device)
-    return LlamaCpp(
-        locate(reference, "llm"), choice.device, threads, context_tokens, max_conversations
-    )
+    path = locate(reference, "llm")
+    if requantise:
+        path = requantised(path)
+    return LlamaCpp(path, choice.device, threads, context_tokens, max_conversations)
 
 
 def locate(

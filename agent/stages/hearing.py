@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 PRE_ROLL_S = 0.5
 """Audio kept from before speech was noticed, so that its onset is not lost."""
+SILENT_PEAK = 33
+"""-60 dBFS: a window whose loudest sample is below this holds no speech."""
 DECODE_LIMIT_S = 20.0
 """A decode that takes longer is given up, and the turn with it."""
 
@@ -82,12 +84,19 @@ class Hearing(FrameProcessor):
             window = bytes(self._unseen[: self._window_bytes])
             del self._unseen[: self._window_bytes]
             self._utterance += window
-            began_s = time.perf_counter()
-            probability = self._voice.speech_probability(np.frombuffer(window, np.int16))
-            self._vad_busy_s += time.perf_counter() - began_s
+            probability = self._speech_probability(np.frombuffer(window, np.int16))
             await self._act(self._taker.hear(probability, at_s, self._call.agent_busy))
             if not self._taker.speaking:
                 del self._utterance[: -self._pre_roll_bytes]
+
+    def _speech_probability(self, window: NDArray[np.int16]) -> float:
+        # A muted microphone sends zeros all day; the detector need not look at them.
+        if np.abs(window.astype(np.int32)).max() < SILENT_PEAK:
+            return 0.0
+        began_s = time.perf_counter()
+        probability = self._voice.speech_probability(window)
+        self._vad_busy_s += time.perf_counter() - began_s
+        return probability
 
     async def _act(self, decisions: list[Decision]) -> None:
         for decision in decisions:

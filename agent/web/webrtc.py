@@ -14,6 +14,7 @@ from pipecat.transports.smallwebrtc.connection import SmallWebRTCConnection
 from pipecat.transports.smallwebrtc.transport import SmallWebRTCTransport
 
 from agent.box import Box
+from agent.web.audio_track import AudioTrack
 from telephony.transport import HangupCause
 
 log = logging.getLogger(__name__)
@@ -82,9 +83,14 @@ async def answer_offer(box: Box, sdp: str, caller: str) -> dict[str, str]:
             audio_out_end_silence_secs=0,
         ),
     )
-    run = box.start(call, transport)
+    # The transport closes only connections that came about; this closes any.
+    run = box.start(call, transport, connection.disconnect)
 
     async def on_connected(*_: object) -> None:
+        # The transport has just made a track of its own; this one costs less than half.
+        track = AudioTrack(RATE_OUT_HZ)
+        transport._client._audio_output_track = track  # type: ignore[assignment]
+        connection.replace_audio_track(track)
         run.connected()
 
     async def on_disconnected(*_: object) -> None:
