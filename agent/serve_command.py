@@ -1,6 +1,7 @@
 """`offhook serve`: the command line of the box."""
 
 import argparse
+import asyncio
 import os
 
 
