@@ -186,7 +186,9 @@ class Call:
             return
         turn.interrupted = interrupted
         heard = turn.heard_answer
-        self.dialogue.agent_said(heard, interrupted)
+        # An answer heard whole is kept as the model wrote it: those tokens are evaluated.
+        self.dialogue.agent_said(heard if interrupted else turn.answer, interrupted)
+        self.conversation.prepare(self.dialogue.messages)
         if turn.first_packet_s is not None:
             self.emit({"type": "speaking", "who": "agent", "on": False})
         if interrupted:
