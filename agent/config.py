@@ -95,8 +95,9 @@ class ModelsConfig(Section):
     stt_threads: Threads = 1
     llm_threads: Threads = 1
     """A second thread helps prompts on idle cores and slows answers on busy ones."""
-    llm_requantise: bool = False
-    """Use a Q4_0 copy of the GGUF, made once: faster on prompts, a little worse in words."""
+    llm_requantise: Literal["auto", "yes", "no"] = "auto"
+    """Use a Q4_0 copy of the GGUF, made once: faster on processors, a little worse in words.
+    ``auto``: where its weights are Q4_1; ``yes``: from any format that gains by it."""
     tts_threads: Threads = 1
 
     def device_of(self, stage: Literal["stt", "llm", "tts"]) -> Device:

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from models.catalogue import (
     Catalogue,
@@ -61,6 +61,9 @@ def load_turn(reference: str, threads: int = 1) -> "TurnModel":
     return SmartTurn(locate(reference, "turn"), threads)
 
 
+Requantise = Literal["auto", "yes", "no"]
+
+
 def load_llm(
     reference: str,
     *,
@@ -68,16 +71,20 @@ def load_llm(
     threads: int = 1,
     context_tokens: int = 2048,
     max_conversations: int = 8,
-    requantise: bool = False,
+    requantise: Requantise = "no",
 ) -> "LanguageModel":
-    """A catalogue name or a GGUF file -> a language model, or its Q4_0 copy."""
+    """A catalogue name or a GGUF file -> a language model.
+
+    ``requantise``: on a processor take a Q4_0 copy of the weights, made once; ``auto`` where
+    they are Q4_1, ``yes`` from any format that gains by it.
+    """
     from models.llm.llama_cpp import LlamaCpp
-    from models.llm.requantise import requantised
+    from models.llm.requantise import NEAREST, WORTHWHILE, requantised
 
     choice = choose_device("llm", device)
     path = locate(reference, "llm")
-    if requantise:
-        path = requantised(path)
+    if requantise != "no" and choice.device == "cpu":
+        path = requantised(path, formats=WORTHWHILE if requantise == "yes" else NEAREST)
     return LlamaCpp(path, choice.device, threads, context_tokens, max_conversations)
 
 

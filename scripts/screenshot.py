@@ -13,9 +13,10 @@ import wave
 from pathlib import Path
 
 import numpy as np
+from playwright.async_api import async_playwright
+
 from latency_bench.utterance import WIRE_RATE_HZ
 from models.loading import load_tts
-from playwright.async_api import async_playwright
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
@@ -29,7 +30,7 @@ FLAGS = [
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
 ]
-QUESTIONS = ("What time does the next train leave?", "Can you tell me a short story?")
+QUESTIONS = ("What time does the next train leave?", "How many days are there in a week?")
 GREETING_S = 6
 ANSWER_S = 14
 
@@ -63,9 +64,9 @@ async def take(url: str, picture: Path, dark: bool) -> None:
                 args=[*FLAGS, f"--use-file-for-fake-audio-capture={microphone}%noloop"],
             )
             page = await browser.new_page(
-                viewport={"width": 1280, "height": 860},
+                viewport={"width": 1280, "height": 1240},
                 color_scheme="dark" if dark else "light",
-                device_scale_factor=1.5,
+                device_scale_factor=1,
             )
             await page.goto(url)
             await page.get_by_test_id("start").click()

@@ -2,7 +2,8 @@
 
 llama.cpp has repacked kernels for Q4_0: on processors with AVX2 or AVX-512 it reads prompts
 2-4 times faster in that format than in its neighbours of four and five bits. The answers
-get slightly worse (each rounding loses a little), so this is offered and not imposed.
+get slightly worse (each rounding loses a little): from Q4_1, of nearly the same size, by little
+enough to do it unasked; from better formats only where it is asked for.
 """
 
 import ctypes
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 WORTHWHILE = frozenset({3, 8, 9, 14, 15, 16, 17})
 """``general.file_type`` of Q4_1, Q5_0, Q5_1, Q4_K_S, Q4_K_M, Q5_K_S and Q5_K_M: already of
 few bits, so that little is lost, and slower to read than Q4_0."""
+NEAREST = frozenset({3})
+"""Q4_1 alone: as many bits for a weight, and one number less for a block of them."""
 SPARE_BYTES = 256 * 1024 * 1024
 """Disk that stays free."""
 
@@ -36,15 +39,20 @@ def cache_folder() -> Path:
     return Path(base) / "offhook" / "requantised"
 
 
-def requantised(path: Path, folder: Path | None = None, threads: int = 2) -> Path:
+def requantised(
+    path: Path,
+    folder: Path | None = None,
+    threads: int = 2,
+    formats: frozenset[int] = WORTHWHILE,
+) -> Path:
     """``path``'s weights as Q4_0, made on the first call and kept by the file's checksum.
 
-    Returns ``path`` itself where that would not help, or the disk has no room, or the
-    folder cannot be written: the reason is logged. Takes seconds for each 100 MB the first
-    time. Raises ModelNotFound or ModelCorrupt for a damaged file.
+    Returns ``path`` itself where its format is not one of ``formats``, or the disk has no
+    room, or the folder cannot be written: the reason is logged. Takes seconds for each
+    100 MB the first time. Raises ModelNotFound or ModelCorrupt for a damaged file.
     """
     check_gguf(path)
-    if file_type(path) not in WORTHWHILE:
+    if file_type(path) not in formats:
         return path
     target = (folder or cache_folder()) / f"{_sha256(path)}.Q4_0.gguf"
     if target.is_file():
