@@ -14,6 +14,7 @@ from agent.engines import Engines, Progress, load_engines
 from agent.line_transport import LineTransport
 from agent.pipeline import CallRun
 from agent.records.store import CallStore
+from models.errors import EngineError
 from telephony.transport import HangupCause, Line
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,8 @@ class Box:
         self.engines = engines
         self.store = store
         self._bill = bill
-        self._runs: dict[str, CallRun] = {}
+        self._runs: dict[str, CallRun | None] = {}
+        """Admitted calls; None while their line is being set up."""
         self._tasks: set[asyncio.Task[HangupCause]] = set()
         self._closing = False
 
@@ -53,7 +55,7 @@ class Box:
 
     @property
     def active_calls(self) -> int:
-        """Calls under way."""
+        """Calls admitted and not over."""
         return len(self._runs)
 
     def new_call(
@@ -73,20 +75,26 @@ class Box:
                 f"all {self.config.calls.max_calls} places are taken; call again later, or raise "
                 "`max_calls` in [calls]"
             )
-        return Call(
-            config=self.config,
-            engines=self.engines,
-            store=self.store,
-            bill=self._bill,
-            door=door,
-            caller=caller,
-            rate_in_hz=rate_in_hz,
-            rate_out_hz=rate_out_hz,
-            emit=emit,
-        )
+        try:
+            call = Call(
+                config=self.config,
+                engines=self.engines,
+                store=self.store,
+                bill=self._bill,
+                door=door,
+                caller=caller,
+                rate_in_hz=rate_in_hz,
+                rate_out_hz=rate_out_hz,
+                emit=emit,
+            )
+        except EngineError as error:
+            raise BoxFull(f"the language model has no place for this call: {error}") from error
+        self._runs[call.call_id] = None
+        return call
 
     async def refuse(self, call: Call) -> None:
         """Gives back the place of a call that was admitted but never began."""
+        self._runs.pop(call.call_id, None)
         await asyncio.to_thread(call.conversation.close)
 
     def start(
@@ -142,7 +150,8 @@ class Box:
             log.info("waiting up to %.0f s for %d calls", limit_s, len(self._tasks))
             await asyncio.wait(self._tasks, timeout=limit_s)
         for run in list(self._runs.values()):
-            run.hang_up(HangupCause.BOX_STOPPED)
+            if run is not None:
+                run.hang_up(HangupCause.BOX_STOPPED)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=END_LIMIT_S)
 

@@ -64,6 +64,8 @@ class Call:
         )
         self.turn: Turn | None = None
         """The turn being answered."""
+        self.held: Turn | None = None
+        """A turn whose caller went on: what follows answers its words too."""
         self.started_s = time.monotonic()
         self.caller_audio_at_s = self.started_s
         """When audio last came from the caller."""
@@ -78,6 +80,8 @@ class Call:
         self._latencies_ms: list[float] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._words_shown = ""
+        self._interim_shown = False
+        self._over = False
 
     # -- life
 
@@ -98,10 +102,13 @@ class Call:
 
     async def end(self, cause: HangupCause) -> None:
         """Finishes what is under way, records the call, and gives back its place."""
+        self._over = True
+        if self.held is not None:
+            self.unanswered(self.held)
         self.end_answer(interrupted=True)
+        await asyncio.to_thread(self.conversation.close)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=2 * COUNT_LIMIT_S)
-        await asyncio.to_thread(self.conversation.close)
         self._store.end_call(self._record(cause))
         self.emit({"type": "call.ended", "cause": cause.value})
         log.info("call %s: ended (%s) after %.1f s", self.call_id, cause.value, self.usage.call_s)
@@ -130,11 +137,13 @@ class Call:
     def decoded(self, text: str, audio_s: float, busy_s: float) -> None:
         """Counts recogniser work, whether its words will be used or not.
 
-        The model begins to read ``text`` at once: by the time the turn is judged over, it
-        has. Not while it answers, which the words would interrupt.
+        The page shows ``text`` as words that may yet change, and the model begins to read it
+        at once: by the time the turn is judged over, it has. Not while it answers, which the
+        words would interrupt.
         """
         self._usage += Usage(audio_in_s=audio_s, stt_busy_s=busy_s)
-        if text and not self.agent_busy:
+        self._show_interim(text)
+        if text and not self.agent_busy and not self._over:
             self.conversation.prepare(self.dialogue.with_caller(text))
 
     def failed(self, message: str) -> None:
@@ -145,13 +154,21 @@ class Call:
         """The caller has finished saying ``text``; None where that was nothing."""
         if not text:
             log.debug("call %s: no words in what was heard", self.call_id)
+            self.no_words()
             return None
+        self._interim_shown = False
         self._turns += 1
         self.dialogue.caller_said(text)
         turn = self._new_turn(self._turns)
         turn.heard = text
         self._words("caller", turn.number, text, final=True)
         return turn
+
+    def no_words(self) -> None:
+        """What seemed to be speech was none: words shown for it are taken back."""
+        if self._interim_shown:
+            self._interim_shown = False
+            self._words("caller", self._turns + 1, "", final=False)
 
     def greeting_turn(self) -> Turn:
         """Turn 0: the agent speaks first."""
@@ -160,15 +177,39 @@ class Call:
         turn.generated.set()
         return turn
 
-    def begin_answer(self, turn: Turn) -> None:
-        """From here on the caller's speech is a barge-in."""
+    def apology_turn(self, apology: str) -> Turn:
+        """A turn whose words were lost; the agent asks for them again."""
+        self._turns += 1
+        turn = self._new_turn(self._turns)
+        turn.answer, turn.apologised = apology, True
+        turn.generated.set()
+        return turn
+
+    def begin_answer(self, turn: Turn) -> bool:
+        """From here on the caller's speech is a barge-in. False where the call is over."""
+        if self._over:
+            self.unanswered(turn)
+            return False
         self.turn = turn
         self._words_shown = ""
+        return True
+
+    def hold(self, turn: Turn) -> None:
+        """Keeps ``turn`` until it is known whether the caller goes on."""
+        if self.held is not None:
+            self.unanswered(self.held)
+        self.held = turn
+
+    def unanswered(self, turn: Turn) -> None:
+        """Records a turn that gets no answer of its own; its words are in the history."""
+        turn.generated.set()
+        self._own(self._close_turn(turn))
 
     def played(self, samples: int, at_s: float) -> None:
         """``samples`` more of the answer were handed to the wire."""
         turn = self.turn
-        if turn is None:
+        if turn is None or turn.first_audio_s is None:
+            # What is left of an answer that was interrupted.
             return
         turn.played_samples += samples
         if turn.first_packet_s is None:
@@ -185,10 +226,15 @@ class Call:
         if turn is None:
             return
         turn.interrupted = interrupted
+        if turn.generation_under_way is None:
+            turn.generated.set()
+        elif interrupted:
+            turn.generation_under_way.cancel()
         heard = turn.heard_answer
         # An answer heard whole is kept as the model wrote it: those tokens are evaluated.
         self.dialogue.agent_said(heard if interrupted else turn.answer, interrupted)
-        self.conversation.prepare(self.dialogue.messages)
+        if not self._over:
+            self.conversation.prepare(self.dialogue.messages)
         if turn.first_packet_s is not None:
             self.emit({"type": "speaking", "who": "agent", "on": False})
         if interrupted:
@@ -253,6 +299,11 @@ class Call:
         self.emit({"type": "cost", **self._bill.to_json(self.usage)})
 
     # -- own affairs
+
+    def _show_interim(self, text: str) -> None:
+        if text:
+            self._interim_shown = True
+            self._words("caller", self._turns + 1, text, final=False)
 
     def emit(self, event: dict[str, Any]) -> None:
         """Sends one event to whoever watches."""

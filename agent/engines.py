@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from agent.config import Config
 from agent.text import speakable
-from models.llm.base import LanguageModel, Message, Sampling
+from models.llm.base import GenerationEnd, LanguageModel, Message, Sampling
 from models.loading import load_llm, load_stt, load_tts, load_turn, load_vad
 from models.schedule import Schedule
 from models.stt.base import SpeechRecognizer
@@ -107,14 +107,23 @@ def load_engines(
 def _warm_up(llm: LanguageModel, config: Config) -> None:
     """Has the model answer once, so that no caller pays for its first time."""
     done = threading.Event()
+    ends: list[GenerationEnd] = []
     conversation = llm.open()
     messages = (Message("system", config.agent.persona), Message("user", "Hello."))
-    conversation.generate(
-        messages, Sampling(max_tokens=1), lambda text: None, lambda end: done.set()
-    )
-    if not done.wait(WARM_UP_LIMIT_S):
-        log.warning("%s: no first token within %.0f s", llm.name, WARM_UP_LIMIT_S)
-    conversation.close()
+
+    def on_end(end: GenerationEnd) -> None:
+        ends.append(end)
+        done.set()
+
+    try:
+        conversation.generate(messages, Sampling(max_tokens=1), lambda text: None, on_end)
+        if not done.wait(WARM_UP_LIMIT_S):
+            log.warning("%s: no first token within %.0f s", llm.name, WARM_UP_LIMIT_S)
+        elif ends[0].error is not None:
+            # An endpoint may come up later; until then each caller hears an apology.
+            log.warning("%s cannot answer yet: %s", llm.name, ends[0].error)
+    finally:
+        conversation.close()
 
 
 def _load_llm(config: Config, environ: Mapping[str, str]) -> LanguageModel:

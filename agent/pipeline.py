@@ -64,6 +64,11 @@ class CallRun:
         self._hang_up = asyncio.Event()
         self._connected = asyncio.Event()
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether the caller could hear at any time."""
+        return self._connected.is_set()
+
     def connected(self) -> None:
         """The caller can hear: the greeting may begin."""
         self._connected.set()
@@ -76,32 +81,50 @@ class CallRun:
 
     async def run(self) -> HangupCause:
         """Runs until hang-up; returns why. Leaves no task behind."""
-        self.call.begin()
         runner = WorkerRunner(handle_sigint=False)
-        await runner.add_workers(self._worker)
-        running = asyncio.create_task(runner.run(), name=f"run-{self.call.call_id}")
-        watching = asyncio.create_task(self._watch(), name=f"watch-{self.call.call_id}")
-        over = asyncio.create_task(self._hang_up.wait(), name=f"over-{self.call.call_id}")
         try:
-            await asyncio.wait({running, watching, over}, return_when=asyncio.FIRST_COMPLETED)
-            if watching.done() and not watching.cancelled() and (error := watching.exception()):
-                log.error("call %s: its watch failed", self.call.call_id, exc_info=error)
+            await self._until_over(runner)
         except asyncio.CancelledError:
             self.hang_up(HangupCause.BOX_STOPPED)
             raise
         finally:
-            cause = self._cause or HangupCause.FAILED
-            # Told before the line goes down, so that the page learns why.
-            await self.call.end(cause)
-            await runner.cancel(reason=cause.value)
-            for task in (watching, over):
-                task.cancel()
-            await asyncio.wait({running, watching, over}, timeout=CANCEL_LIMIT_S)
-            if not running.done():
-                log.error("call %s: the pipeline did not end in time", self.call.call_id)
-                running.cancel()
             await self._release()
-        return cause
+        return self._cause or HangupCause.FAILED
+
+    async def _until_over(self, runner: WorkerRunner) -> None:
+        tasks: list[asyncio.Task[object]] = []
+        try:
+            self.call.begin()
+            await runner.add_workers(self._worker)
+            for work, name in (
+                (runner.run(), "run"),
+                (self._watch(), "watch"),
+                (self._hang_up.wait(), "over"),
+            ):
+                tasks.append(asyncio.create_task(work, name=f"{name}-{self.call.call_id}"))
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            watching = tasks[1]
+            if watching.done() and not watching.cancelled() and (error := watching.exception()):
+                log.error("call %s: its watch failed", self.call.call_id, exc_info=error)
+        finally:
+            try:
+                # Told before the line goes down, so that the page learns why.
+                await self.call.end(self._cause or HangupCause.FAILED)
+            finally:
+                await self._stop(runner, tasks)
+
+    async def _stop(self, runner: WorkerRunner, tasks: list[asyncio.Task[object]]) -> None:
+        """Ends the pipeline, gently, and what watched over it."""
+        if not tasks:
+            return
+        await runner.cancel(reason=(self._cause or HangupCause.FAILED).value)
+        running, *watchers = tasks
+        for task in watchers:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=CANCEL_LIMIT_S)
+        if not running.done():
+            log.error("call %s: the pipeline did not end in time", self.call.call_id)
+            running.cancel()
 
     async def _watch(self) -> None:
         """Greets, keeps the bill current, and hangs up on a call that outlived its limits."""

@@ -3,8 +3,9 @@
 import asyncio
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -37,7 +38,7 @@ async def open_box(
     Raises PortInUse, ConfigError or ModelError.
     """
     async with WebServer(config.server) as server:
-        box = await asyncio.to_thread(Box.load, config, environ, progress)
+        box = await _load_in_thread(config, environ, progress)
         async with box:
             await server.start(box)
             try:
@@ -77,12 +78,43 @@ async def loading_bar(console: Console) -> AsyncIterator[ReportProgress]:
 async def serve(config: Config, environ: Mapping[str, str]) -> int:
     """Serves until SIGINT or SIGTERM; returns the exit status."""
     console = Console(file=sys.stderr)
-    async with stop_signal() as stopped, loading_bar(console) as progress:
-        async with open_box(config, environ, progress) as serving:
+    async with AsyncExitStack() as doors:
+        async with loading_bar(console) as progress:
+            serving = await doors.enter_async_context(open_box(config, environ, progress))
+        # A second signal, while calls may finish, is not held up by this one.
+        async with stop_signal() as stopped:
             print_address(console, serving)
             await stopped.wait()
-            console.print("stopping: calls under way may finish")
+        console.print("stopping: calls under way may finish")
     return 0
+
+
+def _load_in_thread(
+    config: Config, environ: Mapping[str, str], progress: ReportProgress
+) -> asyncio.Future[Box]:
+    """Loads on a thread that Ctrl-C need not wait for, as it would for one of a pool."""
+    loop = asyncio.get_running_loop()
+    loaded: asyncio.Future[Box] = loop.create_future()
+
+    def settle(box: Box | None, error: BaseException | None) -> None:
+        if loaded.done():
+            return
+        if box is not None:
+            loaded.set_result(box)
+        elif error is not None:
+            loaded.set_exception(error)
+
+    def load() -> None:
+        box, error = None, None
+        try:
+            box = Box.load(config, environ, progress)
+        except BaseException as fault:  # told to whoever waits
+            error = fault
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(settle, box, error)
+
+    threading.Thread(target=load, name="load", daemon=True).start()
+    return loaded
 
 
 def print_address(console: Console, serving: Serving) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from agent.conversation import SpokenAnswer
 from agent.latency import TurnTrace
 from agent.usage import Usage
-from models.llm.base import GenerationUsage
+from models.llm.base import Generation, GenerationUsage
 
 
 @dataclass(slots=True, eq=False)
@@ -23,6 +23,8 @@ class Turn:
     answer: str = ""
     """What the agent meant to say."""
     interrupted: bool = False
+    apologised: bool = False
+    """The caller was told that something failed; once a turn is enough."""
     played_samples: int = 0
     speech_end_s: float | None = None
     end_of_turn_s: float | None = None
@@ -38,6 +40,7 @@ class Turn:
     stt_busy_s: float = 0.0
     tts_busy_s: float = 0.0
     generation: GenerationUsage = field(default_factory=GenerationUsage)
+    generation_under_way: Generation | None = None
     generated: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once ``generation`` is final; a cancelled answer is counted a moment late."""
 

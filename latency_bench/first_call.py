@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +77,10 @@ async def call_itself(
 async def _demo(args: argparse.Namespace, config: Config, environ: Mapping[str, str]) -> int:
     console = Console()
     status = 0
-    async with stop_signal() as stopped:
-        async with loading_bar(console) as progress, open_box(config, environ, progress) as box:
+    async with AsyncExitStack() as doors:
+        async with loading_bar(console) as progress:
+            box = await doors.enter_async_context(open_box(config, environ, progress))
+        async with stop_signal() as stopped:
             try:
                 with console.status("Calling itself: asking, and listening to the answer"):
                     call = call_itself(box.url, config, environ, _extra(args))

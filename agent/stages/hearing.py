@@ -3,8 +3,10 @@
 import asyncio
 import logging
 import time
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +14,8 @@ from pipecat.frames.frames import Frame, InputAudioRawFrame
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
 from agent.call import Call
-from agent.frames import CallerTurnFrame
+from agent.engines import APOLOGY
+from agent.frames import AnswerEndFrame, CallerTurnFrame, ClauseFrame
 from agent.turn_taking import (
     BargedIn,
     Decision,
@@ -28,6 +31,8 @@ from models.stt.base import Transcript
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 PRE_ROLL_S = 0.5
 """Audio kept from before speech was noticed, so that its onset is not lost."""
 SILENT_PEAK = 33
@@ -40,7 +45,7 @@ DECODE_LIMIT_S = 20.0
 class _Decode:
     """The recogniser's work on the words up to one pause."""
 
-    transcript: "asyncio.Task[Transcript]"
+    transcript: asyncio.Task[Transcript]
     audio_s: float
     turn_busy_s: float = 0.0
 
@@ -67,6 +72,8 @@ class Hearing(FrameProcessor):
         self._unseen = bytearray()
         self._utterance = bytearray()
         self._decodes: dict[int, _Decode] = {}
+        # Pipecat's own tasks swallow what goes wrong in them; these are awaited for it.
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._vad_busy_s = 0.0
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
@@ -76,6 +83,21 @@ class Hearing(FrameProcessor):
             await self._hear(frame.audio, time.monotonic())
         else:
             await self.push_frame(frame, direction)
+
+    async def cleanup(self) -> None:
+        """Ends the work of a call that is over."""
+        await super().cleanup()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _own(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+        task = asyncio.create_task(work, name=f"{name}-{self._call.call_id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        # Retrieved here, since nobody awaits a decode that was dropped.
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return task
 
     async def _hear(self, pcm: bytes, at_s: float) -> None:
         self._call.caller_audio_at_s = at_s
@@ -105,29 +127,37 @@ class Hearing(FrameProcessor):
                     self._call.caller_speaking(True)
                 case PauseBegan(pause=pause, speech_end_s=speech_end_s):
                     self._begin_decode(pause, speech_end_s)
-                case SpeechResumed(pause=pause) | SpeechDropped(pause=pause):
+                case SpeechResumed(pause=pause):
                     self._drop(pause)
-                    self._call.caller_speaking(isinstance(decision, SpeechResumed))
+                case SpeechDropped(pause=pause):
+                    self._drop(pause)
+                    self._call.no_words()
+                    self._call.caller_speaking(False)
+                    await self._answer_held()
                 case BargedIn():
                     await self._interrupt()
                 case TurnEnded():
                     self._call.caller_speaking(False)
-                    self.create_task(self._finish(decision), name=f"turn-{decision.pause}")
+                    # Decoded from a copy: the next turn must not begin with this one's end.
+                    self._utterance.clear()
+                    self._own(self._finish(decision), "turn")
 
     async def _interrupt(self) -> None:
         """Silences the agent: the frame makes every stage drop its work on the answer."""
         log.info("call %s: the caller barged in", self._call.call_id)
+        # Ended here and now: the frame reaches the end after the next turn may have begun.
+        self._call.end_answer(interrupted=True)
         await self.broadcast_interruption()
 
     def _begin_decode(self, pause: int, speech_end_s: float) -> None:
         pcm = np.frombuffer(bytes(self._utterance), np.int16)
         deadline_s = speech_end_s + self._call.config.turn.stop_s
         decode = _Decode(
-            self.create_task(self._transcribe(pcm, deadline_s), name=f"stt-{pause}"),
+            self._own(self._transcribe(pcm, deadline_s), "stt"),
             len(pcm) / self._rate_hz,
         )
         self._decodes[pause] = decode
-        self.create_task(self._judge(pause, decode, pcm, deadline_s), name=f"judge-{pause}")
+        self._own(self._judge(pause, decode, pcm, deadline_s), "judge")
 
     async def _transcribe(self, pcm: NDArray[np.int16], deadline_s: float) -> Transcript:
         job = partial(self._call.engines.stt.transcribe, pcm, self._rate_hz)
@@ -167,9 +197,15 @@ class Hearing(FrameProcessor):
         except Exception as error:
             log.exception("call %s: speech recognition failed", self._call.call_id)
             self._call.failed(f"speech recognition failed: {error}")
+            await self._apologise()
             return
-        turn = self._call.caller_turn(transcript.text.strip())
+        text = transcript.text.strip()
+        if text and self._call.agent_busy:
+            # What was heard of the answer comes before these words in the history.
+            await self._interrupt()
+        turn = self._call.caller_turn(text)
         if turn is None:
+            await self._answer_held()
             return
         turn.speech_end_s = ended.speech_end_s
         turn.end_of_turn_s = ended.at_s
@@ -178,10 +214,25 @@ class Hearing(FrameProcessor):
         turn.stt_busy_s = transcript.busy_s
         turn.turn_busy_s = decode.turn_busy_s
         turn.vad_busy_s, self._vad_busy_s = self._vad_busy_s, 0.0
-        if self._taker.speaking:
-            # He went on after all: the words are kept, and what follows answers them all.
+        self._call.hold(turn)
+        await self._answer_held()
+
+    async def _answer_held(self) -> None:
+        """Answers what was understood, unless the caller went on after all."""
+        turn = self._call.held
+        if turn is None or self._taker.speaking:
             return
+        self._call.held = None
         if self._call.agent_busy:
             await self._interrupt()
-        self._call.begin_answer(turn)
-        await self.push_frame(CallerTurnFrame(turn))
+        if self._call.begin_answer(turn):
+            await self.push_frame(CallerTurnFrame(turn))
+
+    async def _apologise(self) -> None:
+        """Asks the caller to say again what could not be recognised."""
+        if self._taker.speaking or self._call.agent_busy:
+            return
+        turn = self._call.apology_turn(APOLOGY)
+        if self._call.begin_answer(turn):
+            await self.push_frame(ClauseFrame(turn, APOLOGY))
+            await self.push_frame(AnswerEndFrame(turn))

@@ -2,7 +2,7 @@
 
 import time
 
-from pipecat.frames.frames import Frame, InterruptionFrame, TTSAudioRawFrame
+from pipecat.frames.frames import Frame, TTSAudioRawFrame
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
 from agent.call import Call
@@ -21,8 +21,6 @@ class Playout(FrameProcessor):
         await super().process_frame(frame, direction)
         if isinstance(frame, TTSAudioRawFrame):
             self._call.played(len(frame.audio) // 2, time.monotonic())
-        elif isinstance(frame, InterruptionFrame):
-            self._call.end_answer(interrupted=True)
         elif isinstance(frame, AnswerEndFrame) and frame.turn is self._call.turn:
             self._call.end_answer(interrupted=False)
         await self.push_frame(frame, direction)

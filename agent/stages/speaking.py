@@ -14,6 +14,7 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
 from agent.call import Call
 from agent.conversation import SpokenClause
+from agent.engines import APOLOGY
 from agent.frames import AnswerEndFrame, ClauseFrame
 from agent.text import speakable
 from agent.turn import Turn
@@ -63,7 +64,11 @@ class Speaking(FrameProcessor):
         except Exception as error:
             log.exception("call %s: speech synthesis failed", self._call.call_id)
             self._call.failed(f"speech synthesis failed: {error}")
-            turn.spoken.clauses.remove(clause)
+            if not clause.samples:
+                turn.spoken.clauses.remove(clause)
+            if not turn.apologised:
+                turn.apologised = True
+                await self._speak(turn, APOLOGY)
         clause.complete = True
 
     async def _synthesize(self, turn: Turn, clause: SpokenClause) -> None:

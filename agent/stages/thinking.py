@@ -12,6 +12,7 @@ from agent.engines import APOLOGY
 from agent.frames import AnswerEndFrame, CallerTurnFrame, ClauseFrame
 from agent.text import Clauses, ThoughtFilter
 from agent.turn import Turn
+from models.errors import EngineError
 from models.llm.base import GenerationEnd
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class Thinking(FrameProcessor):
             log.exception("call %s: the language model failed", self._call.call_id)
             self._call.failed(f"the language model failed: {error}")
             turn.generated.set()
+            turn.answer, turn.apologised = APOLOGY, True
             await self.push_frame(ClauseFrame(turn, APOLOGY))
         await self.push_frame(AnswerEndFrame(turn))
 
@@ -73,6 +75,7 @@ class Thinking(FrameProcessor):
                 lambda text: _hand_over(loop, pieces.put_nowait, text),
                 lambda end: _hand_over(loop, on_end, end),
             )
+            turn.generation_under_way = generation
         except BaseException:
             self._idle.set()
             raise
@@ -97,6 +100,11 @@ class Thinking(FrameProcessor):
                     if turn.first_clause_s is None:
                         turn.first_clause_s = time.monotonic()
                     await self.push_frame(ClauseFrame(turn, clause))
+            if turn.first_clause_s is None:
+                raise EngineError(
+                    "the model gave no words to speak; if it thinks aloud, switch that off, or "
+                    "raise `max_tokens` in [llm]"
+                )
         finally:
             if not ended:
                 generation.cancel()

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
@@ -16,7 +17,7 @@ from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 
 from agent.box import Box, BoxFull
-from agent.config import Config, ServerConfig
+from agent.config import Config, ServerConfig, is_loopback
 from agent.web.listener import listen
 from agent.web.webrtc import BadOffer, answer_offer
 
@@ -71,7 +72,7 @@ def make_app(box: Box) -> FastAPI:
         try:
             fields = json.loads(body)
             sdp, kind = fields["sdp"], fields["type"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return _error(400, 'the body must be JSON: {"sdp": "v=0...", "type": "offer"}')
         if kind != "offer" or not isinstance(sdp, str):
             return _error(400, f'`type` must be "offer" and `sdp` a text, not {kind!r}')
@@ -146,12 +147,17 @@ def _refusal(request: Request, config: Config) -> Response | None:
     """Why this request is not served, if so.
 
     On loopback the Host header must name loopback, or a hostile page could reach the box
-    through a name that it makes resolve here (DNS rebinding). Off loopback the interface asks
+    through a name that it makes resolve here (DNS rebinding); nor may such a page take the
+    box's places by posting offers from its own origin. Off loopback the interface asks
     for the token; the page itself, which holds no secret, is open.
     """
     token = config.server.token
-    if config.server.host in LOOPBACK_NAMES and request.url.hostname not in LOOPBACK_NAMES:
+    names = LOOPBACK_NAMES | {config.server.host}
+    if is_loopback(config.server.host) and request.url.hostname not in names:
         return _error(403, f"this box answers to localhost, not to {request.url.hostname}")
+    origin = request.headers.get("Origin")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("Host"):
+        return _error(403, f"this box answers its own page, not one of {origin}")
     if token is not None and request.url.path.startswith("/api/"):
         shown = request.headers.get("Authorization", "").removeprefix("Bearer ")
         if not hmac.compare_digest(shown.encode(), token.get_secret_value().encode()):

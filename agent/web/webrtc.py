@@ -71,11 +71,13 @@ async def answer_offer(box: Box, sdp: str, caller: str) -> dict[str, str]:
     try:
         async with asyncio.timeout(ANSWER_LIMIT_S):
             await connection.initialize(sdp=sdp, type="offer")
-    except Exception as error:
+        _hear_at_once(connection)
+    except BaseException as error:  # a request cancelled at shutdown gives its place back too
         await connection.disconnect()
         await box.refuse(call)
+        if not isinstance(error, Exception):
+            raise
         raise BadOffer(f"the offer could not be answered: {error}") from error
-    _hear_at_once(connection)
     transport = SmallWebRTCTransport(
         connection,
         TransportParams(
@@ -91,6 +93,8 @@ async def answer_offer(box: Box, sdp: str, caller: str) -> dict[str, str]:
     run = box.start(call, transport, connection.disconnect)
 
     async def on_connected(*_: object) -> None:
+        if run.is_connected:
+            return
         # The transport has just made a track of its own; this one costs less than half.
         track = AudioTrack(RATE_OUT_HZ)
         transport._client._audio_output_track = track  # type: ignore[assignment]

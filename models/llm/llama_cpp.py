@@ -242,7 +242,7 @@ class LlamaCpp(LanguageModel):
 
     def begin_preparing(self, place: _Place, messages: Sequence[Message]) -> None:
         """Queues a prompt that is only evaluated."""
-        if place.answer is not None:
+        if place.answer is not None and not place.answer.cancelled.is_set():
             return
         self._stop(place)
         try:

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from boxes import OpenBox, web
+from loopback_caller import word_error_rate
 from playwright.async_api import async_playwright
+from spoken import Question
 
 from agent.engines import Engines
-
-from .conftest import OpenBox, Question
-from .loopback_caller import word_error_rate
-from .test_webrtc_call import web
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [

@@ -3,15 +3,17 @@
 import asyncio
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from boxes import OpenBox
+from loopback_caller import LoopbackCaller, word_error_rate
 from numpy.typing import NDArray
+from spoken import SPEECH, Question, load
 
-from agent.engines import Engines
-
-from .conftest import SPEECH, OpenBox, Question, load
-from .loopback_caller import LoopbackCaller, word_error_rate
+from agent.engines import APOLOGY, Engines
+from models.errors import EngineError
 
 RATE_HZ = 8000
 MINUTE = 60 * RATE_HZ
@@ -74,8 +76,8 @@ async def test_three_callers_at_once_each_hear_their_own_answer(
     for question, turn, events in results:
         assert word_error_rate(question.text, turn["heard"]) <= 0.5, turn["heard"]
         assert turn["answer"]
-        heard = {e["text"] for e in events if e["type"] == "words" and e["who"] == "caller"}
-        assert heard == {turn["heard"]}
+        words = [e for e in events if e["type"] == "words" and e["who"] == "caller"]
+        assert [e["text"] for e in words if e["final"]] == [turn["heard"]]
     assert len({turn["heard"] for _, turn, _ in results}) == len(questions)
 
 
@@ -201,3 +203,55 @@ async def test_a_minute_of_noise_and_music_gets_no_answer(open_box: OpenBox) -> 
 
     async with open_box(OFFHOOK_AGENT__GREETING="") as box:
         await asyncio.gather(*(one(name, pcm) for name, pcm in sounds.items()))
+
+
+async def test_a_turn_over_the_agent_without_a_barge_in_ends_the_old_answer_and_not_the_new(
+    open_box: OpenBox, question: Question
+) -> None:
+    greeting = "Welcome to Offhook. " + "We are open every day from nine to five. " * 4
+    settings = {"OFFHOOK_AGENT__GREETING": greeting, "OFFHOOK_TURN__BARGE_IN_S": "20"}
+    async with open_box(**settings) as box, LoopbackCaller(box, RATE_HZ) as caller:
+        await caller.until(lambda: caller.voiced_at_s > 0)
+        await caller.say(question.at(RATE_HZ))
+        assert (await caller.turn(0))["interrupted"]
+        answered = await caller.turn(1)
+        assert answered["answer"]
+        assert not answered["interrupted"]
+        assert answered["usage"]["audio_heard_s"] > 0
+        roles = [message.role for message in caller.run.call.dialogue.messages]
+        assert roles == ["system", "assistant", "user", "assistant"]
+
+
+class Broken:
+    """An engine whose one method fails; all else is the real one's."""
+
+    def __init__(self, engine: object, method: str) -> None:
+        self._engine, self._method = engine, method
+
+    def __getattr__(self, name: str) -> object:
+        if name == self._method:
+            raise EngineError(f"{name} is broken on purpose")
+        return getattr(self._engine, name)
+
+
+@pytest.mark.parametrize(
+    ("stage", "method", "part"),
+    [("stt", "transcribe", "recognition"), ("tts", "synthesize", "synthesis")],
+)
+async def test_an_engine_that_fails_is_told_and_apologised_for(
+    open_box: OpenBox, question: Question, stage: str, method: str, part: str
+) -> None:
+    async with open_box() as box, LoopbackCaller(box, RATE_HZ) as caller:
+        await caller.turn(0)
+        call = caller.run.call
+        call.engines = replace(
+            call.engines, **{stage: Broken(getattr(call.engines, stage), method)}
+        )
+        await caller.say(question.at(RATE_HZ))
+        turn = await caller.turn(1)
+        assert turn["answer"] == APOLOGY
+        assert turn["usage"]["audio_heard_s"] > 0
+        errors = [event["message"] for event in caller.events if event["type"] == "error"]
+        assert len(errors) >= 1
+        assert part in errors[0]
+        assert "on purpose" in errors[0]

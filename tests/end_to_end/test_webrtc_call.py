@@ -4,33 +4,20 @@ import asyncio
 import json
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from aiortc import RTCPeerConnection
+from boxes import OpenBox, web
+from loopback_caller import word_error_rate
+from spoken import Question
 
-from agent.box import Box
 from agent.engines import Engines
-from agent.web.server import WebServer
 from latency_bench.caller_webrtc import CallFailed, place_call
 from latency_bench.recording import CallRecording
 from latency_bench.utterance import Utterance, prepare
 
-from .conftest import OpenBox, Question
-from .loopback_caller import word_error_rate
-
 LIMIT_S = 60.0
-
-
-@asynccontextmanager
-async def web(box: Box) -> AsyncIterator[WebServer]:
-    """The box's HTTP door on a free port."""
-    async with WebServer(box.config.server) as server:
-        await server.start(box)
-        yield server
-        await box.drain()
 
 
 def utterance(question: Question) -> Utterance:
@@ -156,6 +143,21 @@ async def test_a_full_box_says_so(open_box: OpenBox, question: Question) -> None
         with pytest.raises(CallFailed, match="503.*max_calls"):
             await place_call(url, [], limit_s=5)
         assert (await calling).end == "completed"
+
+
+async def test_offers_that_arrive_together_do_not_overfill_the_box(
+    open_box: OpenBox, question: Question
+) -> None:
+    settings = {"OFFHOOK_SERVER__PORT": "0", "OFFHOOK_CALLS__MAX_CALLS": "1"}
+    async with open_box(**settings) as box, web(box) as server:
+        calls = (
+            place_call(server.url + "api/offer", [utterance(question)], limit_s=LIMIT_S)
+            for _ in range(3)
+        )
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        refused = [result for result in results if isinstance(result, CallFailed)]
+        assert len(refused) == 2
+        assert all("503" in str(result) for result in refused)
 
 
 async def test_a_client_that_vanishes_is_recorded_and_its_place_is_free(

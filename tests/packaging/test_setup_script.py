@@ -253,7 +253,7 @@ def test_the_makefile_sets_up_before_it_runs_anything() -> None:
         pytest.fail("make is needed: sudo apt-get install make")
     for target in ("demo", "serve", "bench", "test", "check"):
         plan = subprocess.run(
-            ["make", "--dry-run", target, "ARGS=--marker"],
+            ["make", "--no-print-directory", "--dry-run", target, "ARGS=--marker"],
             cwd=ROOT,
             capture_output=True,
             text=True,

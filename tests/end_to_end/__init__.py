@@ -1,1 +1,0 @@
-"""Whole calls with real engines."""
