@@ -69,6 +69,8 @@ class Call:
         self.started_s = time.monotonic()
         self.caller_audio_at_s = self.started_s
         """When audio last came from the caller."""
+        self.vad_busy_s = 0.0
+        """Voice detection so far, whether it led to a turn or not."""
         self.caller_spoke_at_s = self.started_s
         """When the caller last said something."""
         self._emit = emit
@@ -116,7 +118,9 @@ class Call:
     @property
     def usage(self) -> Usage:
         """All that the call consumed so far."""
-        return self._usage + Usage(call_s=time.monotonic() - self.started_s)
+        return self._usage + Usage(
+            vad_busy_s=self.vad_busy_s, call_s=time.monotonic() - self.started_s
+        )
 
     # -- what the stages report
 
@@ -145,6 +149,10 @@ class Call:
         self._show_interim(text)
         if text and not self.agent_busy and not self._over:
             self.conversation.prepare(self.dialogue.with_caller(text))
+
+    def judged(self, busy_s: float) -> None:
+        """Counts the turn model's work, whether its word was used or not."""
+        self._usage += Usage(turn_busy_s=busy_s)
 
     def failed(self, message: str) -> None:
         """An engine failed on this call; the call goes on."""
@@ -250,8 +258,10 @@ class Call:
         except TimeoutError:
             log.warning("call %s: turn %d was not counted in time", self.call_id, turn.number)
         trace, usage = turn.trace(), turn.usage()
-        # What the recogniser did is in the call's usage already, dropped decodes included.
-        self._usage += replace(usage, audio_in_s=0.0, stt_busy_s=0.0)
+        # Hearing is in the call's usage already, with what was heard in vain.
+        self._usage += replace(
+            usage, audio_in_s=0.0, stt_busy_s=0.0, turn_busy_s=0.0, vad_busy_s=0.0
+        )
         if turn.number and trace.total_ms is not None:
             self._latencies_ms.append(trace.total_ms)
         log.info(

@@ -18,6 +18,8 @@ def set_up_logs(level: str = "INFO", as_json: bool = False) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for noisy in ("aiortc", "aioice", "httpx", "httpcore", "uvicorn", "faster_whisper", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # llama.cpp describes every tensor of its graphs.
+    logging.getLogger("models.llm.llama_native").setLevel(max(logging.INFO, logging.root.level))
     pipecat_logger.remove()
     pipecat_logger.add(_from_pipecat, level="WARNING", format="{message}")
 

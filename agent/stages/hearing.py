@@ -74,7 +74,8 @@ class Hearing(FrameProcessor):
         self._decodes: dict[int, _Decode] = {}
         # Pipecat's own tasks swallow what goes wrong in them; these are awaited for it.
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._vad_busy_s = 0.0
+        self._vad_counted_s = 0.0
+        """Of the call's voice detection, what earlier turns were given."""
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         """Takes audio; passes everything else on."""
@@ -117,7 +118,7 @@ class Hearing(FrameProcessor):
             return 0.0
         began_s = time.perf_counter()
         probability = self._voice.speech_probability(window)
-        self._vad_busy_s += time.perf_counter() - began_s
+        self._call.vad_busy_s += time.perf_counter() - began_s
         return probability
 
     async def _act(self, decisions: list[Decision]) -> None:
@@ -181,6 +182,7 @@ class Hearing(FrameProcessor):
             log.exception("call %s: the turn model failed", self._call.call_id)
             return
         decode.turn_busy_s = busy_s
+        self._call.judged(busy_s)
         log.debug("call %s: pause %d complete %.2f", self._call.call_id, pause, probability)
         await self._act(self._taker.judge(pause, probability, time.monotonic()))
 
@@ -213,7 +215,8 @@ class Hearing(FrameProcessor):
         turn.audio_in_s = decode.audio_s
         turn.stt_busy_s = transcript.busy_s
         turn.turn_busy_s = decode.turn_busy_s
-        turn.vad_busy_s, self._vad_busy_s = self._vad_busy_s, 0.0
+        turn.vad_busy_s = self._call.vad_busy_s - self._vad_counted_s
+        self._vad_counted_s = self._call.vad_busy_s
         self._call.hold(turn)
         await self._answer_held()
 

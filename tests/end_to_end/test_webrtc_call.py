@@ -208,6 +208,16 @@ async def test_a_foreign_host_name_is_refused_on_loopback(open_box: OpenBox) -> 
         assert "evil.example" in body
 
 
+async def test_a_foreign_page_cannot_place_calls(open_box: OpenBox) -> None:
+    async with open_box(OFFHOOK_SERVER__PORT="0") as box, web(box) as server:
+        url = server.url + "api/offer"
+        status, body = await post(url, offer("v=0"), Origin="https://evil.example")
+        assert status == 403
+        assert "evil.example" in body
+        own = server.url.rstrip("/")
+        assert (await post(url, offer("v=0"), Origin=own))[0] == 400
+
+
 async def test_every_reply_carries_the_security_headers(open_box: OpenBox) -> None:
     async with open_box(OFFHOOK_SERVER__PORT="0") as box, web(box) as server:
 
