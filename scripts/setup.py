@@ -2,6 +2,8 @@
 
 Runs on the system's own Python, standard library alone, and does nothing when nothing has
 changed since the last time. ``make demo`` and ``make test`` call it; the container image too.
+
+It is one long file because nothing is installed yet when it runs: it can import nothing of ours.
 """
 
 from __future__ import annotations

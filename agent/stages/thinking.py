@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
 from pipecat.frames.frames import Frame
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
@@ -16,6 +18,8 @@ from models.errors import EngineError
 from models.llm.base import GenerationEnd
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 CANCEL_LIMIT_S = 5.0
 """How long a cancelled answer may take to let go of the call's place in the model."""
@@ -110,7 +114,7 @@ class Thinking(FrameProcessor):
                 generation.cancel()
 
 
-def _hand_over(loop: asyncio.AbstractEventLoop, take: object, item: object) -> None:
+def _hand_over(loop: asyncio.AbstractEventLoop, take: Callable[[T], object], item: T) -> None:
     """From the engine's thread to the call's loop, which may have closed with the box."""
     if not loop.is_closed():
-        loop.call_soon_threadsafe(take, item)  # type: ignore[arg-type]
+        loop.call_soon_threadsafe(take, item)
