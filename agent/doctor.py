@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
-import psutil  # type: ignore[import-untyped, unused-ignore]
+import psutil
 
 from agent import findings
 from agent.config import Config, ConfigError, load_config, settings_file

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from num2words import num2words  # type: ignore[import-untyped, unused-ignore]
+from num2words import num2words
 
 _LONGEST = 15
 """Longer numbers are said digit by digit."""

@@ -196,7 +196,7 @@ class Hearing(FrameProcessor):
         decode = self._decodes.pop(ended.pause)
         try:
             transcript = await decode.transcript
-        except Exception as error:
+        except Exception as error:  # a task ends here: the caller is told, the call goes on
             log.exception("call %s: speech recognition failed", self._call.call_id)
             self._call.failed(f"speech recognition failed: {error}")
             await self._apologise()

@@ -61,7 +61,7 @@ class Speaking(FrameProcessor):
         turn.characters += len(text)
         try:
             await self._synthesize(turn, clause)
-        except Exception as error:
+        except Exception as error:  # of whatever kind, one clause fails and not the call
             log.exception("call %s: speech synthesis failed", self._call.call_id)
             self._call.failed(f"speech synthesis failed: {error}")
             if not clause.samples:

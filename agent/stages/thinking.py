@@ -51,7 +51,7 @@ class Thinking(FrameProcessor):
             async with asyncio.timeout(CANCEL_LIMIT_S):
                 await self._idle.wait()
             await self._generate(turn)
-        except Exception as error:
+        except Exception as error:  # of whatever kind, one answer fails and not the call
             log.exception("call %s: the language model failed", self._call.call_id)
             self._call.failed(f"the language model failed: {error}")
             turn.generated.set()

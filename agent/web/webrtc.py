@@ -129,5 +129,5 @@ def _send(connection: SmallWebRTCConnection, event: dict[str, Any]) -> None:
     """An event the page cannot be told is lost to the page alone; the record has it."""
     try:
         connection.send_app_message(event)
-    except Exception:
+    except Exception:  # a watcher's channel must never harm the call
         log.debug("event %s not delivered: %s", event["type"], json.dumps(event), exc_info=True)
