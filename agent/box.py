@@ -121,7 +121,7 @@ class Box:
         run = self.start(call, transport, line.hang_up)
 
         async def on_hang_up(_: BaseTransport) -> None:
-            run.hang_up(HangupCause.CALLER_HUNG_UP)
+            run.hang_up(line.cause)
 
         transport.add_event_handler("on_hang_up", on_hang_up)
         run.connected()

@@ -15,13 +15,16 @@ from pipecat.transports.base_input import BaseInputTransport
 from pipecat.transports.base_output import BaseOutputTransport
 from pipecat.transports.base_transport import BaseTransport, TransportParams
 
-from telephony.transport import Line
+from telephony.transport import Line, LineEvent
 
 log = logging.getLogger(__name__)
 
 
 class LineTransport(BaseTransport):
-    """Joins a ``Line`` to a pipeline; the line's end is told through ``on_hang_up``."""
+    """Joins a ``Line`` to a pipeline.
+
+    The line's end is told through ``on_hang_up``, its keys and holds through ``on_line_event``.
+    """
 
     def __init__(self, line: Line) -> None:
         super().__init__()
@@ -34,6 +37,7 @@ class LineTransport(BaseTransport):
             audio_out_end_silence_secs=0,
         )
         self._register_event_handler("on_hang_up")
+        self._register_event_handler("on_line_event")
         self._input = _LineInput(line, params, self)
         self._output = _LineOutput(line, params)
 
@@ -48,6 +52,10 @@ class LineTransport(BaseTransport):
     async def caller_hung_up(self) -> None:
         """Tells whoever listens that the line is over."""
         await self._call_event_handler("on_hang_up")
+
+    async def line_event(self, event: LineEvent) -> None:
+        """Tells whoever listens what happened on the line."""
+        await self._call_event_handler("on_line_event", event)
 
 
 class _LineInput(BaseInputTransport):
@@ -80,8 +88,11 @@ class _LineInput(BaseInputTransport):
             await self.cancel_task(reading)
 
     async def _read(self) -> None:
-        while (pcm := await self._line.receive()) is not None:
-            await self.push_audio_frame(InputAudioRawFrame(pcm, self._line.sample_rate_hz, 1))
+        while (got := await self._line.receive()) is not None:
+            if isinstance(got, bytes):
+                await self.push_audio_frame(InputAudioRawFrame(got, self._line.sample_rate_hz, 1))
+            else:
+                await self._transport.line_event(got)
         await self._transport.caller_hung_up()
 
 

@@ -6,8 +6,11 @@ of it.
 
 import asyncio
 import time
+from typing import TypeVar
 
-from telephony.transport import FRAME_S, frame_bytes
+from telephony.transport import FRAME_S, Digit, HangupCause, LineEvent, frame_bytes
+
+T = TypeVar("T")
 
 QUEUE_FRAMES = 50
 """A second of audio. When a side does not read, its oldest frame is dropped."""
@@ -17,24 +20,36 @@ class LoopbackLine:
     """The box's end; ``caller_end`` is the other one."""
 
     door = "loopback"
+    cause = HangupCause.CALLER_HUNG_UP
+    control = None
 
-    def __init__(self, sample_rate_hz: int = 8000, caller: str = "loopback") -> None:
+    def __init__(
+        self, sample_rate_hz: int = 8000, caller: str = "loopback", dialled: str = ""
+    ) -> None:
         self.sample_rate_hz = sample_rate_hz
         self.caller = caller
-        self._to_box: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUE_FRAMES)
+        self.dialled = dialled
+        self._to_box: asyncio.Queue[bytes | LineEvent | None] = asyncio.Queue(QUEUE_FRAMES)
         self._to_caller: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUE_FRAMES)
         self._over = asyncio.Event()
         self._pace_box = Pace()
         self._pace_caller = Pace()
 
-    async def receive(self) -> bytes | None:
-        """The caller's next frame, or None once the call is over."""
+    async def receive(self) -> bytes | LineEvent | None:
+        """The caller's next frame or key, or None once the call is over."""
         return await self._to_box.get() if not self._drained(self._to_box) else None
 
     async def send(self, pcm: bytes) -> None:
         """Takes one frame of the agent's audio and returns when the next is due."""
         await self._pace_box.wait()
         self._put(self._to_caller, pcm)
+
+    def flush(self) -> None:
+        """Drops what the caller has not read yet."""
+        while not self._to_caller.empty():
+            self._to_caller.get_nowait()
+        if self._over.is_set():
+            self._to_caller.put_nowait(None)
 
     async def hang_up(self) -> None:
         """Ends the call; both ends read None after what is queued."""
@@ -57,15 +72,19 @@ class LoopbackLine:
             await self._pace_caller.wait()
             self._put(self._to_box, pcm[start : start + size].ljust(size, b"\0"))
 
+    def press(self, key: str) -> None:
+        """The caller's side: presses a key of the telephone."""
+        self._put(self._to_box, Digit(key, 100))
+
     async def hear(self) -> bytes | None:
         """The caller's side: the agent's next frame, or None once the call is over."""
         return await self._to_caller.get() if not self._drained(self._to_caller) else None
 
-    def _drained(self, queue: "asyncio.Queue[bytes | None]") -> bool:
+    def _drained(self, queue: "asyncio.Queue[T]") -> bool:
         return self._over.is_set() and queue.empty()
 
     @staticmethod
-    def _put(queue: "asyncio.Queue[bytes | None]", item: bytes | None) -> None:
+    def _put(queue: "asyncio.Queue[T]", item: T) -> None:
         if queue.full():
             queue.get_nowait()
         queue.put_nowait(item)

@@ -1,5 +1,7 @@
 """What every door offers: a call as two streams of PCM16 mono, and why it ended."""
 
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
@@ -12,10 +14,67 @@ class HangupCause(StrEnum):
 
     CALLER_HUNG_UP = "caller hung up"
     CALLER_VANISHED = "caller vanished"
+    AGENT_HUNG_UP = "agent hung up"
+    TRANSFERRED = "transferred"
     SILENCE = "silence"
     TIME_LIMIT = "time limit"
     BOX_STOPPED = "box stopped"
     FAILED = "failed"
+
+
+class CallOutcome(StrEnum):
+    """What became of a call that the box placed."""
+
+    ANSWERED = "answered"
+    BUSY = "busy"
+    NO_ANSWER = "no answer"
+    REJECTED = "rejected"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Digit:
+    """A key the far end pressed: ``0``-``9``, ``A``-``D``, ``*`` or ``#``."""
+
+    key: str
+    duration_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The far end put the call on hold, or took it back."""
+
+    on: bool
+
+
+LineEvent = Digit | Held
+
+
+class TransferFailed(Exception):
+    """The far end did not take a transfer; the call goes on."""
+
+
+class LineControl(Protocol):
+    """What can be done to a call besides speaking, where the door can."""
+
+    async def send_digits(self, digits: str) -> None:
+        """Presses keys towards the far end. Raises ValueError on what is no key."""
+        ...
+
+    async def hold(self) -> None:
+        """Puts the far end on hold."""
+        ...
+
+    async def resume(self) -> None:
+        """Takes it back."""
+        ...
+
+    async def transfer(self, target: str) -> None:
+        """Hands the far end over to ``target`` (RFC 3515); the call is over once it is taken.
+
+        Raises TransferFailed.
+        """
+        ...
 
 
 class Line(Protocol):
@@ -24,20 +83,95 @@ class Line(Protocol):
     door: str
     """Which door it came through, such as ``loopback``."""
     caller: str
-    """Who calls, as far as the door knows."""
+    """Who is at the far end, as far as the door knows."""
+    dialled: str
+    """The number or name that was dialled (the DID); empty where the door knows none."""
     sample_rate_hz: int
+    cause: HangupCause
+    """Why the far end's audio ended; holds once ``receive`` gave None."""
+    control: LineControl | None
+    """None where the door carries audio alone."""
 
-    async def receive(self) -> bytes | None:
-        """The caller's next 20 ms, or None once the caller has hung up."""
+    async def receive(self) -> bytes | LineEvent | None:
+        """The next 20 ms, or what happened in between; None once the call is over."""
         ...
 
     async def send(self, pcm: bytes) -> None:
         """Sends 20 ms; returns when the line is ready for more, which paces the sender."""
         ...
 
+    def flush(self) -> None:
+        """Takes back what was sent and is not yet on the wire, as far as the door can."""
+        ...
+
     async def hang_up(self) -> None:
         """Ends the call from this side. Harmless when it is over."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """A call to place."""
+
+    target: str
+    """A SIP URI."""
+    trunk: str = ""
+    """The trunk that carries it; empty: straight to the target's host."""
+    caller_id: str = ""
+    """The number or name to show; empty: the trunk's own."""
+    answer_limit_s: float = 30.0
+    """How long it may ring."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialled:
+    """What became of a `Dial`."""
+
+    outcome: CallOutcome
+    line: Line | None = None
+    """The call, where it was answered."""
+    status: int | None = None
+    """The SIP status that decided; None where none came."""
+    reason: str = ""
+
+
+class CallTransport(Protocol):
+    """A door for telephone calls in both directions."""
+
+    async def open(self, on_call: Callable[["Ringing"], Awaitable[None]]) -> None:
+        """Begins to listen; ``on_call`` is awaited, in a task of its own, for every call."""
+        ...
+
+    async def dial(self, dial: Dial) -> Dialled:
+        """Places a call and waits for what becomes of it."""
+        ...
+
+    async def close(self) -> None:
+        """Ends what is under way and stops listening."""
+        ...
+
+
+class Ringing(Protocol):
+    """A call that waits to be answered."""
+
+    caller: str
+    dialled: str
+    source: str
+    """The address it came from, as ``host:port``."""
+    trunk: str
+    """The trunk it came over; empty: none."""
+
+    async def answer(self) -> Line:
+        """Answers it. Raises CallGone where the caller gave up."""
+        ...
+
+    async def reject(self, status: int, reason: str) -> None:
+        """Refuses it with a SIP status of 300 to 699. Harmless when it is over."""
+        ...
+
+
+class CallGone(Exception):
+    """The far end gave up before the call was answered."""
 
 
 def frame_bytes(sample_rate_hz: int) -> int:
