@@ -21,20 +21,36 @@ def key_lines(text: str) -> dict[KeyPath, int]:
     """Maps each table and each key to its line, counted from 1.
 
     ``text`` must be valid TOML. Keys inside inline tables stand on that table's line
-    and are not listed; a key given twice (in arrays of tables) keeps its first line.
+    and are not listed. In an array of tables the table's number, from 0, is part of the path.
     """
     table: KeyPath = ()
     lines: dict[KeyPath, int] = {}
+    counts: dict[KeyPath, int] = {}
+    """How many tables each array of them has so far."""
     for number, statement in _statements(text):
         if statement.startswith("["):
             header = _HEADER.match(statement)
-            table = _parts(header["name"]) if header else ()
-            path = table
+            parts = _parts(header["name"]) if header else ()
+            table = path = _numbered(parts, counts, begins_entry=statement.startswith("[["))
         else:
             path = table + _parts(_before_equals(statement))
         for length in range(1, len(path) + 1):
             lines.setdefault(path[:length], number)
     return lines
+
+
+def _numbered(parts: KeyPath, counts: dict[KeyPath, int], *, begins_entry: bool) -> KeyPath:
+    """A header's path, with the number of the table after each array of tables."""
+    path: KeyPath = ()
+    for part in parts[:-1]:
+        path = (*path, part)
+        if path in counts:
+            path = (*path, str(counts[path] - 1))
+    path = (*path, *parts[-1:])
+    if begins_entry:
+        counts[path] = counts.get(path, 0) + 1
+        path = (*path, str(counts[path] - 1))
+    return path
 
 
 def _statements(text: str) -> Iterator[tuple[int, str]]:

@@ -133,6 +133,16 @@ def toml_text(value: object) -> str:
         ("[turn]\nstop_s = 2", "`max_wait_s` in [turn] is 1.5, shorter than `stop_s`, 2"),
         ("[llm]\nendpoint = 'http://x/v1'", "offhook.toml:2: `endpoint` in [llm] needs `model`"),
         ("[llm]\napi_key_env = 'NO_SUCH'", "names NO_SUCH, which is not set"),
+        ("[[agent.menu]]\nkey = '1'\nhang_up = true\n[[agent.menu]]\nkye = '2'", "offhook.toml:5: "
+         "unknown key `kye` in entry 2 of [[agent.menu]]; did you mean `key`?"),
+        ("[[agent.menu]]\nkey = '12'", "offhook.toml:2: `key` in entry 1 of [[agent.menu]] must "
+         "be like pattern '^[0-9A-D*#]$', not '12'"),
+        ("[agent]\nname = ''", "offhook.toml:2: `name` in [agent] must have at least 1 character"),
+        ("[[agent.menu]]\nkey = '1'\nhang_up = true\nanswer = 'x'", "offhook.toml:2: `key` in "
+         "entry 1 of [[agent.menu]] is '1', which must do one thing"),
+        ("[agent]\nname = 'A'\nmenu = [{key = '1', hang_up = true}, {key = '1', answer = 'x'}]",
+         "offhook.toml:3: `menu` in [agent] gives the key '1' more than one entry"),
+        ("[agent]\nmenu = [3]", "offhook.toml:2: entry 1 of [[agent.menu]] must be a table"),
         ("[server\nport = 3", "offhook.toml:1: not valid TOML: "),
         ("[server]\nport = 3\nport = 4\n", "offhook.toml:3: not valid TOML: "),
         ("[server]\nhost = 'x", "offhook.toml:2: not valid TOML: "),
@@ -223,6 +233,9 @@ def test_lines_of_keys() -> None:
             "a = {b = [",  # 13
             "1]}",  # 14
             "c = 1",  # 15
+            "[many.'x y'.below]",  # 16
+            "[[many.'x y']] # again",  # 17
+            "a = 1",  # 18
         ]
     )
     assert key_lines(text) == {
@@ -235,8 +248,12 @@ def test_lines_of_keys() -> None:
         ("server", "quo ted", "a"): 11,
         ("many",): 12,
         ("many", "x y"): 12,
-        ("many", "x y", "a"): 13,
-        ("many", "x y", "c"): 15,
+        ("many", "x y", "0"): 12,
+        ("many", "x y", "0", "a"): 13,
+        ("many", "x y", "0", "c"): 15,
+        ("many", "x y", "0", "below"): 16,
+        ("many", "x y", "1"): 17,
+        ("many", "x y", "1", "a"): 18,
     }
 
 

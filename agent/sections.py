@@ -1,0 +1,273 @@
+"""The sections of the settings: what each may hold, and its defaults.
+
+The telephone's own are in `agent.phone_sections`; `agent.config` reads the file and makes one
+tree of all.
+"""
+
+import ipaddress
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+SYSTEM_PROMPT = (
+    "You are {name}, a friendly assistant on the telephone. Answer in one or two short, plain "
+    "sentences. Use simple words. Never use lists, headings or symbols. If you do not know, "
+    "say so and ask one short question."
+)
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Threads = Annotated[int, Field(ge=1, le=256)]
+Device = Literal["auto", "cpu", "cuda"]
+Name = Annotated[str, Field(min_length=1)]
+
+
+class ConfigError(Exception):
+    """A setting is wrong; the message names it, where it stands and what is allowed."""
+
+
+class Section(BaseModel):
+    """What every table of the settings is: frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    def faults(self, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        """What no key can be judged for alone: a key, and what to say after its name."""
+        return iter(())
+
+
+class ServerConfig(Section):
+    """Where the page and the HTTP interface listen, and who may use them."""
+
+    host: Name = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 7860
+    """0 takes any free port."""
+    token: SecretStr | None = None
+    """What a client must show; required off loopback. Prefer ``OFFHOOK_TOKEN``."""
+    stun: tuple[str, ...] = ()
+    """STUN server addresses, such as ``stun:stun.example.org:3478``."""
+
+    def faults(self, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        """Off loopback, whoever reaches the box may call it: they must show a token."""
+        if not is_loopback(self.host) and not (self.token and self.token.get_secret_value()):
+            yield (
+                "host",
+                f"is {self.host!r}, which other machines can reach, so an access token is "
+                "required: set the variable OFFHOOK_TOKEN (for example to the output of "
+                "`openssl rand -hex 16`), or listen on 127.0.0.1",
+            )
+
+
+class MenuEntry(Section):
+    """What a key of the caller's telephone, or a word in its place, does: "press or say"."""
+
+    key: Annotated[str, Field(pattern=r"^[0-9A-D*#]$")]
+    say: tuple[Name, ...] = ()
+    """Words that do the same."""
+    transfer: Name | None = None
+    """Hands the caller to this number or SIP address."""
+    answer: Name | None = None
+    """The agent says this."""
+    hang_up: bool = False
+    """Ends the call."""
+
+    def faults(self, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        """A key does one thing."""
+        does = [self.transfer is not None, self.answer is not None, self.hang_up]
+        if sum(does) != 1:
+            yield (
+                "key",
+                f"is {self.key!r}, which must do one thing: "
+                "give one of `transfer`, `answer` and `hang_up`",
+            )
+
+
+class AgentConfig(Section):
+    """Who answers."""
+
+    name: Name = "Joe"
+    language: Name = "en"
+    """BCP 47 tag."""
+    system_prompt: str = SYSTEM_PROMPT
+    """``{name}`` stands for the agent's name."""
+    greeting: str = "Hello, this is Offhook. How can I help you?"
+    """Spoken first; empty waits for the caller."""
+    menu: tuple[MenuEntry, ...] = ()
+    """What keys of the caller's telephone do."""
+
+    @property
+    def persona(self) -> str:
+        """The system prompt with the agent's name in it."""
+        return self.system_prompt.replace("{name}", self.name)
+
+    def with_profile(self, profile: "ProfileConfig") -> "AgentConfig":
+        """This agent, with what ``profile`` gives in place of its own."""
+        given = {key: getattr(profile, key) for key in profile.model_fields_set}
+        return self.model_copy(update={k: v for k, v in given.items() if v is not None})
+
+    def faults(self, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        """A key stands once in a menu."""
+        return _menu_faults(self.menu)
+
+
+class ProfileConfig(Section):
+    """Another agent: what differs from [agent]."""
+
+    name: Name | None = None
+    language: Name | None = None
+    system_prompt: str | None = None
+    greeting: str | None = None
+    menu: tuple[MenuEntry, ...] | None = None
+
+    def faults(self, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        """A key stands once in a menu."""
+        return _menu_faults(self.menu or ())
+
+
+class ModelsConfig(Section):
+    """Which models, on which device: names of the catalogue, or paths."""
+
+    stt: Name = "whisper-tiny.en"
+    llm: Name = "smollm2-135m-instruct"
+    tts: Name = "piper-en_US-joe-medium"
+    vad: Name = "silero"
+    turn: Name = "smart-turn-v3.2"
+    device: Device = "auto"
+    """``auto`` takes CUDA where it is usable, else the CPU."""
+    stt_device: Device | None = None
+    """Over ``device`` for this stage alone; so are the next two."""
+    llm_device: Device | None = None
+    tts_device: Device | None = None
+    stt_threads: Threads = 1
+    llm_threads: Threads = 1
+    """A second thread helps prompts on idle cores and slows answers on busy ones."""
+    llm_requantise: Literal["auto", "yes", "no"] = "auto"
+    """Use a Q4_0 copy of the GGUF, made once: faster on processors, a little worse in words.
+    ``auto``: where its weights are Q4_1; ``yes``: from any format that gains by it."""
+    tts_threads: Threads = 1
+
+    def device_of(self, stage: Literal["stt", "llm", "tts"]) -> Device:
+        """The device asked for at ``stage``."""
+        wanted: dict[str, Device | None] = {
+            "stt": self.stt_device,
+            "llm": self.llm_device,
+            "tts": self.tts_device,
+        }
+        return wanted[stage] or self.device
+
+
+class LlmConfig(Section):
+    """How the language model answers, and where it is when it is not in the box."""
+
+    endpoint: str | None = Field(default=None, pattern=r"^https?://")
+    """Base URL of an OpenAI-compatible server; None: the local model."""
+    model: str | None = None
+    """The endpoint's name of the model."""
+    api_key_env: str | None = None
+    """The environment variable that holds the endpoint's key."""
+    max_tokens: Annotated[int, Field(ge=1, le=4096)] = 60
+    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 0.0
+    top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 0.95
+    repeat_penalty: Annotated[float, Field(ge=0.5, le=2, allow_inf_nan=False)] = 1.1
+    context_tokens: Annotated[int, Field(ge=256, le=131072)] = 2048
+    """Room for one call's prompt and answer."""
+
+    def api_key(self, environ: Mapping[str, str]) -> str | None:
+        """The endpoint's key; None where none is needed. Raises ConfigError where it is unset."""
+        if self.api_key_env is None:
+            return None
+        key = environ.get(self.api_key_env)
+        if not key:
+            raise ConfigError(f"`api_key_env` in [llm] {unset(self.api_key_env)}")
+        return key
+
+    def faults(self, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        """An endpoint is asked for a model by name, and with a key where one is named."""
+        if self.endpoint and not self.model:
+            yield "endpoint", "needs `model`, the name by which that server knows the model"
+        if self.api_key_env and not environ.get(self.api_key_env):
+            yield "api_key_env", unset(self.api_key_env)
+
+
+class TurnConfig(Section):
+    """When the caller has begun, has finished, and has interrupted."""
+
+    vad_confidence: Probability = 0.6
+    """Speech probability from which a window counts as voiced."""
+    start_s: NotNegative = 0.1
+    """Voiced time that makes it speech."""
+    stop_s: Positive = 0.2
+    """Silence before the turn model is asked."""
+    complete_probability: Probability = 0.5
+    """From here the turn model's word ends the turn."""
+    max_wait_s: Positive = 1.5
+    """Silence after which the turn is over whatever the model says."""
+    min_speech_s: NotNegative = 0.25
+    """Less voiced time than this is no turn."""
+    barge_in_s: NotNegative = 0.25
+    """Voiced time that silences the agent."""
+
+    def faults(self, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        """The turn model is asked before the wait is over."""
+        if self.max_wait_s < self.stop_s:
+            yield (
+                "max_wait_s",
+                f"is {self.max_wait_s:g}, shorter than `stop_s`, {self.stop_s:g}; "
+                "raise it, or lower `stop_s`",
+            )
+
+
+class CallsConfig(Section):
+    """How many calls, and how long."""
+
+    max_calls: Annotated[int, Field(ge=1, le=10000)] = 4
+    max_call_s: Positive = 3600
+    silence_hangup_s: Positive = 600
+    """Hang up after this long without the caller's speech."""
+    drain_s: NotNegative = 5
+    """On shutdown, how long calls may finish."""
+
+
+class RecordsConfig(Section):
+    """Where call records are kept."""
+
+    path: Path = Path("~/.local/share/offhook/calls.sqlite3")
+    """SQLite file; unless given, under ``$OFFHOOK_HOME`` or ``$XDG_DATA_HOME`` where set."""
+
+
+class CostConfig(Section):
+    """What the box costs: a row of the rate file, and what differs from it here."""
+
+    rates: Path | None = None
+    """A rate file of one's own; None: the one that ships."""
+    hardware: Name = "generic-2-core-server"
+    usd_per_hour: Decimal | None = Field(default=None, ge=0)
+    """Over the row's purchase or rent."""
+    usd_per_kwh: Decimal | None = Field(default=None, ge=0)
+    watts_idle: Decimal | None = Field(default=None, ge=0)
+    watts_busy: Decimal | None = Field(default=None, ge=0)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach ``host``."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def unset(variable: str) -> str:
+    """What to say of a key that names an environment variable which is not set."""
+    return f"names {variable}, which is not set; export {variable}=... or remove the key"
+
+
+def _menu_faults(menu: tuple[MenuEntry, ...]) -> Iterator[tuple[str, str]]:
+    keys = [entry.key for entry in menu]
+    for key in sorted({key for key in keys if keys.count(key) > 1}):
+        yield "menu", f"gives the key {key!r} more than one entry; keep one"
