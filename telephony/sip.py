@@ -1,0 +1,498 @@
+"""The SIP door: calls in and out over UDP, TCP and TLS, on baresip through its Python package.
+
+This file, sip_line.py (one call's audio) and sip_native.py (what the package cannot say) are
+all that know the stack; the rest of the house sees `telephony.transport`. One stack a process,
+since baresip keeps its state in globals; when its thread dies the process must be replaced.
+"""
+
+import asyncio
+import logging
+import re
+import socket
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from baresip import (
+    Account,
+    BaresipError,
+    CallFailed,
+    CallTimeout,
+    Config,
+    Event,
+    RegistrationError,
+    Runtime,
+    RuntimeDead,
+    StackEvent,
+    StaleHandleError,
+    UserAgent,
+)
+from baresip.call import Call
+
+from telephony import sip_native
+from telephony.causes import outcome_of
+from telephony.sip_line import SipLine, service
+from telephony.transport import (
+    CallGone,
+    CallOutcome,
+    CallTransport,
+    Dial,
+    Dialled,
+    Line,
+    Ringing,
+)
+
+log = logging.getLogger(__name__)
+
+Transport = Literal["udp", "tcp", "tls"]
+Srtp = Literal["off", "optional", "required"]
+OnCall = Callable[[Ringing], Awaitable[None]]
+
+MAX_CALLS = 256
+"""The stack's own table of audio streams; the 257th call is answered 486."""
+CODECS = {
+    "opus": "opus/48000/1",
+    "g722": "g722/16000/1",
+    "pcmu": "pcmu/8000/1",
+    "pcma": "pcma/8000/1",
+}
+AGENT_USER = "agent"
+MEDIA_TRIES = 200
+MEDIA_PAUSE_S = 0.005
+"""How often it is asked whether the audio of an answered call is there, and how often at most."""
+ANSWER_LIMIT_S = 10.0
+"""Without its ACK, an answered call is no call: 64 * T1 would be 32 s (RFC 3261, 13.3.1.4)."""
+REGISTER_RETRY_S = (2.0, 5.0, 15.0, 60.0)
+_ADDRESS = re.compile(r"<?(sips?|tel):(?:([^@;>?]*)@)?([^;>?]*)")
+
+
+class SipError(Exception):
+    """The SIP door cannot be opened; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class SipAccount:
+    """One trunk or registrar, as the stack must know it."""
+
+    name: str
+    host: str
+    """``host`` or ``host:port``."""
+    user: str
+    password: str = field(default="", repr=False)
+    auth_user: str = ""
+    transport: Transport = "udp"
+    register: bool = False
+    srtp: Srtp = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class SipSettings:
+    """How the door listens."""
+
+    host: str = "127.0.0.1"
+    port: int = 5060
+    """UDP and TCP; TLS listens on the next one."""
+    tls_certificate: Path | None = None
+    """PEM with certificate and key; without it no TLS is listened for."""
+    tls_ca: Path | None = None
+    """PEM with the authorities that peers are verified against; None: the system's."""
+    rtp_ports: str = "20000-29999"
+    codecs: tuple[str, ...] = ("opus", "g722", "pcmu", "pcma")
+    srtp: Srtp = "optional"
+    rtp_timeout_s: int = 10
+    """A far end that sends no audio for this long, and should, has vanished."""
+    max_calls: int = MAX_CALLS
+    accounts: tuple[SipAccount, ...] = ()
+    trace: bool = False
+
+
+class SipRinging:
+    """An INVITE that waits for its answer."""
+
+    def __init__(self, stack: "SipStack", call: Call, trunk: str) -> None:
+        self.caller = address_of(call.peer or "") or "unknown"
+        self.dialled = user_of(call.headers.get("To", ""))
+        self.trunk = trunk
+        self.sip_call_id = call.call_id or ""
+        source = sip_native.source_of(self.sip_call_id)
+        self.source = str(source) if source else ""
+        self._stack = stack
+        self._call = call
+
+    async def answer(self) -> Line:
+        """Sends 200 and waits for the ACK and the audio. Raises CallGone."""
+        established = asyncio.get_running_loop().create_future()
+
+        def on_event(event: StackEvent) -> None:
+            if not established.done() and event.event is Event.CALL_ESTABLISHED:
+                established.set_result(True)
+            elif not established.done() and event.event is Event.CALL_CLOSED:
+                established.set_result(False)
+
+        self._call.on(on_event)
+        try:
+            await self._call.answer()
+            async with asyncio.timeout(ANSWER_LIMIT_S):
+                if not await established:
+                    raise CallGone("the caller gave up before the call was answered")
+        except StaleHandleError as error:
+            raise CallGone("the caller gave up before the call was answered") from error
+        except TimeoutError as error:
+            await _hang_up(self._call)
+            raise CallGone("the caller never confirmed the answer (no ACK)") from error
+        except BaresipError as error:
+            raise CallGone(f"the call could not be answered: {error}") from error
+        finally:
+            self._call.off(on_event)
+        return await self._stack.line(self._call, self.caller, self.dialled)
+
+    async def reject(self, status: int, reason: str) -> None:
+        """Refuses the call. Harmless when it is over."""
+        if not 300 <= status <= 699:
+            raise ValueError(f"a call is refused with a status of 300 to 699, not {status}")
+        if not sip_native.refuse(self.sip_call_id, status, reason):
+            log.debug("sip call %s: over before it was refused", self.sip_call_id)
+
+
+class SipStack(CallTransport):
+    """The process's SIP stack. Open it once; after `close` it may be opened again."""
+
+    def __init__(self, settings: SipSettings) -> None:
+        self.settings = settings
+        self.port = settings.port
+        self.dead = asyncio.Event()
+        """Set when the stack's thread died: no call will come any more."""
+        self._runtime: Runtime | None = None
+        self._agents: dict[str, UserAgent] = {}
+        """By transport for calls without an account, by name for those with one."""
+        self._lines: set[SipLine] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._on_call: OnCall | None = None
+
+    @property
+    def transports(self) -> tuple[Transport, ...]:
+        """What it listens on."""
+        return ("udp", "tcp", "tls") if self.settings.tls_certificate else ("udp", "tcp")
+
+    @property
+    def active_calls(self) -> int:
+        """Calls with audio."""
+        return len(self._lines)
+
+    async def open(self, on_call: OnCall) -> None:
+        """Listens, and registers the accounts that want it. Raises SipError."""
+        settings = self.settings
+        _check_files(settings)
+        self.port = take_port(settings.host, settings.port, tls="tls" in self.transports)
+        self._on_call = on_call
+        runtime = Runtime()
+        runtime.on_dead = self._died
+        try:
+            await runtime.start(self._config())
+        except (BaresipError, ValueError) as error:
+            raise SipError(f"the SIP stack does not start: {error}") from error
+        self._runtime = runtime
+        try:
+            sip_native.drop_video()
+            for transport in self.transports:
+                await self._add_agent(transport, self._direct_account(transport))
+            for account in settings.accounts:
+                agent = await self._add_agent(account.name, self._account(account))
+                if account.register:
+                    self._own(self._register(account.name, agent), f"register-{account.name}")
+        except (BaresipError, ValueError) as error:
+            await self.close()
+            raise SipError(f"the SIP stack refuses its settings: {error}") from error
+        self._own(service(self._lines), "sip-audio")
+
+    async def dial(self, dial: Dial) -> Dialled:
+        """Places a call and waits until it is answered or is not."""
+        runtime, agent = self._runtime, self._agents.get(dial.trunk or transport_of(dial.target))
+        if runtime is None or agent is None or self.dead.is_set():
+            reason = f"no trunk `{dial.trunk}` in the SIP stack" if dial.trunk else "SIP is closed"
+            return Dialled(CallOutcome.FAILED, reason=reason)
+        headers = {"P-Preferred-Identity": f"<{dial.caller_id}>"} if dial.caller_id else None
+        try:
+            call = await agent.dial(dial.target, headers)
+        except (BaresipError, ValueError) as error:
+            return Dialled(CallOutcome.FAILED, reason=str(error))
+        try:
+            await call.wait_established(dial.answer_limit_s)
+        except CallTimeout:
+            return Dialled(
+                CallOutcome.NO_ANSWER, reason=f"not answered within {dial.answer_limit_s:g} s"
+            )
+        except CallFailed as error:
+            if error.status is None:
+                return Dialled(CallOutcome.FAILED, reason=error.reason or str(error))
+            return Dialled(outcome_of(error.status), None, error.status, error.reason)
+        except asyncio.CancelledError:
+            await _hang_up(call)
+            raise
+        line = await self.line(call, address_of(dial.target), user_of(dial.target))
+        return Dialled(CallOutcome.ANSWERED, line, 200, "OK")
+
+    async def line(self, call: Call, caller: str, dialled: str) -> SipLine:
+        """The audio of an established call, serviced from here on."""
+        for _ in range(MEDIA_TRIES):
+            if _has_audio(call):
+                break
+            await asyncio.sleep(MEDIA_PAUSE_S)
+        else:
+            # Answered on hold: the line begins when audio does.
+            log.info("sip call %s: answered without audio so far", call.call_id)
+        line = SipLine(call, caller, dialled)
+        self._lines.add(line)
+        return line
+
+    async def drain(self) -> None:
+        """Refuses new calls with 486 from here on; those under way go on."""
+        if self._runtime is not None and not self._runtime.draining and not self.dead.is_set():
+            draining = asyncio.create_task(self._runtime.drain(), name="sip-drain")
+            # The command is sent at once; what is left of the task only waits for calls.
+            self._tasks.add(draining)
+            draining.add_done_callback(self._forget)
+            await asyncio.sleep(0)
+
+    async def close(self) -> None:
+        """Hangs up what is left and stops the stack."""
+        runtime, self._runtime = self._runtime, None
+        if runtime is None:
+            return
+        for line in list(self._lines):
+            await line.hang_up()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if not self.dead.is_set():
+            for account in self.settings.accounts:
+                await self._unregister(account)
+            try:
+                await runtime.close()
+            except RuntimeDead as error:
+                log.error("the SIP stack did not stop: %s", error)
+        self._agents.clear()
+
+    # -- own affairs
+
+    def _config(self) -> Config:
+        settings = self.settings
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        lines = [
+            f"sip_listen {host}:{self.port}",
+            f"sip_transports {','.join(self.transports)}",
+            f"rtp_ports {settings.rtp_ports}",
+            "sip_verify_server yes",
+            # Adaptive, from nothing: it grows with the jitter it sees.
+            "audio_jitter_buffer_type adaptive",
+            "audio_jitter_buffer_ms 0-160",
+            "call_hold_other_calls no",
+            "opus_stereo no",
+            "opus_sprop_stereo no",
+        ]
+        if settings.tls_certificate:
+            lines.append(f"sip_certificate {settings.tls_certificate}")
+        if settings.tls_ca:
+            lines.append(f"sip_cafile {settings.tls_ca}")
+        else:
+            lines.append("sip_capath /etc/ssl/certs")
+        return Config(
+            net_interface=None if settings.host in ("0.0.0.0", "::") else settings.host,
+            max_concurrent_calls=min(settings.max_calls, MAX_CALLS),
+            rtp_timeout=settings.rtp_timeout_s,
+            expose_headers=("To",),
+            sip_trace=settings.trace,
+            extra_config_text="\n".join(lines) + "\n",
+        )
+
+    def _direct_account(self, transport: Transport) -> Account:
+        return Account(
+            user=AGENT_USER,
+            domain=self.settings.host if ":" not in self.settings.host else "localhost",
+            password="",
+            reg_interval=0,
+            transport=transport,
+            audio_codecs=self._codecs(),
+            dtmf_mode="auto",
+            extra_params=("catchall=yes", *_srtp_params(self.settings.srtp)),
+        )
+
+    def _account(self, account: SipAccount) -> Account:
+        return Account(
+            user=account.user,
+            domain=account.host,
+            password=account.password,
+            reg_interval=300 if account.register else 0,
+            transport=account.transport,
+            audio_codecs=self._codecs(),
+            dtmf_mode="auto",
+            auth_user=account.auth_user or None,
+            extra_params=_srtp_params(account.srtp),
+        )
+
+    def _codecs(self) -> tuple[str, ...]:
+        return tuple(CODECS[name] for name in self.settings.codecs)
+
+    async def _add_agent(self, name: str, account: Account) -> UserAgent:
+        assert self._runtime is not None
+        agent = await UserAgent.create(self._runtime, account, transfer_policy="reject")
+        trunk = name if name not in ("udp", "tcp", "tls") else ""
+
+        def on_incoming(call: Call) -> None:
+            self._own(self._incoming(call, trunk), f"sip-{call.call_id}")
+
+        agent.on_incoming(on_incoming)
+        self._agents[name] = agent
+        return agent
+
+    async def _incoming(self, call: Call, trunk: str) -> None:
+        ringing = SipRinging(self, call, trunk)
+        assert self._on_call is not None
+        try:
+            await self._on_call(ringing)
+        except CallGone as error:
+            log.info("sip call %s: %s", ringing.sip_call_id, error)
+        except Exception:  # one call fails, the others go on
+            log.exception("sip call %s: failed", ringing.sip_call_id)
+            await ringing.reject(500, "Server Internal Error")
+
+    async def _register(self, name: str, agent: UserAgent) -> None:
+        attempt = 0
+        while True:
+            try:
+                await agent.register()
+                log.info("trunk %s: registered", name)
+                return
+            except RegistrationError as error:
+                wait_s = REGISTER_RETRY_S[min(attempt, len(REGISTER_RETRY_S) - 1)]
+                log.error("trunk %s: not registered: %s; again in %g s", name, error, wait_s)
+            except BaresipError as error:
+                log.error("trunk %s: not registered: %s", name, error)
+                return
+            attempt += 1
+            await asyncio.sleep(wait_s)
+
+    async def _unregister(self, account: SipAccount) -> None:
+        agent = self._agents.get(account.name)
+        if agent is None or not account.register:
+            return
+        try:
+            await agent.unregister(timeout=2.0)
+        except BaresipError as error:
+            log.warning("trunk %s: not unregistered: %s", account.name, error)
+
+    def _own(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._forget)
+
+    def _forget(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("%s failed", task.get_name(), exc_info=error)
+
+    def _died(self) -> None:
+        log.critical("the SIP stack died; this process takes no more telephone calls")
+        self.dead.set()
+
+
+def address_of(text: str) -> str:
+    """``user@host`` of a SIP address in whatever dress, or the number of a ``tel:``."""
+    found = _ADDRESS.search(text)
+    if not found:
+        return ""
+    scheme, user, host = found.groups()
+    if scheme == "tel":
+        return str(host)
+    return f"{user}@{host}" if user else str(host)
+
+
+def user_of(text: str) -> str:
+    """The user part of a SIP address: the number that was dialled."""
+    found = _ADDRESS.search(text)
+    if not found:
+        return ""
+    scheme, user, host = found.groups()
+    return str(host) if scheme == "tel" else str(user or "")
+
+
+def transport_of(uri: str) -> Transport:
+    """Which transport a SIP URI asks for; UDP unless it says (RFC 3261, 19.1.1)."""
+    if uri.startswith("sips:"):
+        return "tls"
+    found = re.search(r";transport=(udp|tcp|tls)", uri, re.IGNORECASE)
+    transport: Transport = found[1].lower() if found else "udp"  # type: ignore[assignment]
+    return transport
+
+
+def take_port(host: str, port: int, *, tls: bool) -> int:
+    """``port`` if UDP and TCP (and TLS beside it) are free there; a free one for 0.
+
+    Raises SipError. The stack itself does not say when it cannot listen.
+    """
+    for _ in range(20):
+        candidate = port or _free_udp_port(host)
+        problem = _port_problem(host, candidate, tls)
+        if problem is None:
+            return candidate
+        if port:
+            raise SipError(problem)
+    raise SipError(f"no free port for SIP on {host}")
+
+
+def _free_udp_port(host: str) -> int:
+    with _socket(host, socket.SOCK_DGRAM) as probe:
+        probe.bind((host, 0))
+        number: int = probe.getsockname()[1]
+        return number
+
+
+def _port_problem(host: str, port: int, tls: bool) -> str | None:
+    wanted = [(port, socket.SOCK_DGRAM, "UDP"), (port, socket.SOCK_STREAM, "TCP")]
+    if tls:
+        wanted.append((port + 1, socket.SOCK_STREAM, "TLS"))
+    for number, kind, name in wanted:
+        try:
+            with _socket(host, kind) as probe:
+                if kind == socket.SOCK_STREAM:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((host, number))
+        except OSError as error:
+            return (
+                f"SIP cannot listen on {host}:{number} ({name}): {error.strerror or error}; free "
+                "the port, or set `port` in [sip]"
+            )
+    return None
+
+
+def _socket(host: str, kind: int) -> socket.socket:
+    return socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
+
+
+def _check_files(settings: SipSettings) -> None:
+    for key, path in (
+        ("tls_certificate", settings.tls_certificate),
+        ("tls_ca", settings.tls_ca),
+    ):
+        if path is not None and not path.is_file():
+            raise SipError(f"`{key}` in [sip] names {path}, which is no file")
+
+
+def _srtp_params(srtp: Srtp) -> tuple[str, ...]:
+    return {"off": (), "optional": ("mediaenc=srtp",), "required": ("mediaenc=srtp-mand",)}[srtp]
+
+
+def _has_audio(call: Call) -> bool:
+    try:
+        info = call.audio.info()
+    except BaresipError:
+        return False
+    return bool(info.rx_ready and info.tx_ready)
+
+
+async def _hang_up(call: Call) -> None:
+    try:
+        await call.hangup()
+    except BaresipError as error:
+        log.debug("sip call %s: not hung up: %s", call.call_id, error)

@@ -1,0 +1,309 @@
+"""One SIP call's audio: native RTP on one side, 20 ms frames at a fixed rate on the other."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+import numpy as np
+import soxr
+from baresip import (
+    AudioNotActive,
+    AudioRestarted,
+    BaresipError,
+    Call,
+    Event,
+    StackEvent,
+    StaleHandleError,
+)
+from baresip import TransferFailed as BaresipTransferFailed
+from baresip.audio import AudioInfo
+from baresip.call import CallState, DigitEvent
+from numpy.typing import NDArray
+
+from telephony.continuity import Continuity
+from telephony.transport import (
+    FRAME_S,
+    Digit,
+    HangupCause,
+    Held,
+    LineControl,
+    LineEvent,
+    TransferFailed,
+    frame_bytes,
+)
+
+log = logging.getLogger(__name__)
+
+QUEUE_FRAMES = 50
+"""A second of audio. When the agent does not read, the oldest frame is dropped."""
+LEAD_S = 0.08
+"""Audio written ahead of the wire: a busy interpreter may be this late unheard. An
+interruption takes it back."""
+READ_BYTES = 1 << 16
+WIDEBAND_HZ = 16000
+"""What Opus is decoded to: no engine here hears above it."""
+TRANSFER_LIMIT_S = 32.0
+"""RFC 3515 sets no limit; a phone rings for this long."""
+REFRESH_TRIES = 10
+REFRESH_PAUSE_S = 0.2
+"""A hold may have to wait for another exchange on the same call (RFC 3261, 14.1: 491)."""
+GONE_REASONS = ("rtp stream error", "Connection timed out", "Session timed out")
+"""How the stack words the end of a call whose far end fell silent."""
+
+
+class SipLine:
+    """A call of `telephony.sip.SipStack`. ``poll`` is called every 10 ms while it lasts."""
+
+    door = "sip"
+
+    def __init__(self, call: Call, caller: str, dialled: str) -> None:
+        self.caller = caller
+        self.dialled = dialled
+        self.cause = HangupCause.CALLER_HUNG_UP
+        self.control: LineControl | None = self
+        self.sip_call_id = call.call_id or ""
+        self._call = call
+        self._info: AudioInfo | None = _audio_of(call)
+        rate_hz = self._info.rx_sample_rate if self._info else 8000
+        self.sample_rate_hz = min(rate_hz, WIDEBAND_HZ)
+        self._frame_bytes = frame_bytes(self.sample_rate_hz)
+        self._frames: asyncio.Queue[bytes | LineEvent | None] = asyncio.Queue(QUEUE_FRAMES)
+        self._pending = bytearray()
+        self._continuity = Continuity(self.sample_rate_hz)
+        self._room = asyncio.Event()
+        self._over = asyncio.Event()
+        self._held = False
+        self._tune()
+        call.on(self._on_event)
+        call.on_dtmf(self._on_digit)
+        if call.state is CallState.CLOSED:
+            self._end("")
+
+    # -- what the agent does
+
+    async def receive(self) -> bytes | LineEvent | None:
+        """The next 20 ms or event; None once the call is over."""
+        if self._over.is_set() and self._frames.empty():
+            return None
+        return await self._frames.get()
+
+    async def send(self, pcm: bytes) -> None:
+        """Writes 20 ms; returns when less than ``LEAD_S`` waits for the wire."""
+        written = self._write(pcm)
+        if not written:
+            # Held, or being renegotiated: time passes as if it were heard.
+            await asyncio.sleep(FRAME_S)
+            return
+        if self._buffered_s() > LEAD_S:
+            self._room.clear()
+            await self._room.wait()
+
+    def flush(self) -> None:
+        """Takes back what is not on the wire; at most one packet still goes out."""
+        try:
+            self._call.audio.flush_tx()
+        except (AudioNotActive, AudioRestarted):
+            return
+
+    async def hang_up(self) -> None:
+        """Sends BYE, or refuses a call that is not answered yet. Harmless when it is over."""
+        if self._over.is_set():
+            return
+        try:
+            await self._call.hangup()
+        except StaleHandleError:
+            log.debug("sip call %s: over before it was hung up", self.sip_call_id)
+        except BaresipError as error:
+            log.warning("sip call %s: not hung up: %s", self.sip_call_id, error)
+        self._end("")
+
+    # -- LineControl
+
+    async def send_digits(self, digits: str) -> None:
+        """Presses keys, as RFC 4733 events or INFO, by the account. Raises ValueError."""
+        try:
+            await self._call.send_dtmf(digits)
+        except StaleHandleError:
+            log.debug("sip call %s: over before its digits were sent", self.sip_call_id)
+
+    async def hold(self) -> None:
+        """Puts the far end on hold with a re-INVITE."""
+        await self._refresh(self._call.hold)
+
+    async def resume(self) -> None:
+        """Takes the far end back with a re-INVITE."""
+        await self._refresh(self._call.resume)
+
+    async def transfer(self, target: str) -> None:
+        """Blind transfer (REFER); the call is over once the far end reports success.
+
+        Raises TransferFailed; the call then goes on.
+        """
+        self.cause = HangupCause.TRANSFERRED
+        try:
+            await self._call.transfer(target, timeout=TRANSFER_LIMIT_S)
+        except BaresipTransferFailed as error:
+            self.cause = HangupCause.CALLER_HUNG_UP
+            status = f" ({error.status})" if error.status else ""
+            raise TransferFailed(f"{target} was not reached{status}: {error}") from error
+        except (BaresipError, ValueError) as error:
+            self.cause = HangupCause.CALLER_HUNG_UP
+            raise TransferFailed(f"the call cannot be handed to {target}: {error}") from error
+
+    async def _refresh(self, change: Callable[[], Awaitable[None]]) -> None:
+        for _ in range(REFRESH_TRIES):
+            try:
+                await change()
+                return
+            except StaleHandleError:
+                return
+            except BaresipError as error:
+                failure = error
+                await asyncio.sleep(REFRESH_PAUSE_S)
+        raise failure
+
+    # -- what the stack does
+
+    @property
+    def over(self) -> bool:
+        """Whether the call has ended."""
+        return self._over.is_set()
+
+    def poll(self, now_s: float) -> None:
+        """Takes what arrived since the last time, and wakes a sender that may go on."""
+        if self._over.is_set():
+            return
+        try:
+            self._take(self._call.audio.read(READ_BYTES), now_s)
+            if not self._room.is_set() and self._buffered_s() <= LEAD_S:
+                self._room.set()
+        except AudioRestarted:
+            self._renegotiated()
+        except AudioNotActive:
+            # On hold, or over: its event says which.
+            self._room.set()
+
+    def _take(self, raw: bytes, now_s: float) -> None:
+        pcm = self._to_line(raw) if raw else b""
+        if self._held and not pcm:
+            return
+        correction = self._continuity.take(len(pcm) // 2, now_s)
+        if correction > 0:
+            self._pending += bytes(2 * correction)
+        self._pending += pcm[max(0, -2 * correction) :]
+        size = self._frame_bytes
+        while len(self._pending) >= size:
+            self._put(bytes(self._pending[:size]))
+            del self._pending[:size]
+
+    def _to_line(self, raw: bytes) -> bytes:
+        info = self._info
+        if info is None:
+            self._renegotiated()
+            info = self._info
+            if info is None:
+                return b""
+        samples: NDArray[np.int16] = np.frombuffer(raw[: len(raw) & ~1], np.int16)
+        if info.rx_channels == 2:
+            stereo = samples[: len(samples) & ~1].reshape(-1, 2).astype(np.int32)
+            samples = ((stereo[:, 0] + stereo[:, 1]) // 2).astype(np.int16)
+        if self._down is not None:
+            samples = self._down.resample_chunk(samples)
+        return samples.tobytes()
+
+    def _write(self, pcm: bytes) -> int:
+        try:
+            if self._info is None or not self._info.tx_ready:
+                self._renegotiated()
+            if self._info is None or not self._info.tx_ready:
+                return 0
+            samples: NDArray[np.int16] = np.frombuffer(pcm, np.int16)
+            if self._up is not None:
+                samples = self._up.resample_chunk(samples)
+            if self._info.tx_channels == 2:
+                samples = np.repeat(samples, 2)
+            # A resampler that has just begun gives nothing yet, and that is sent too.
+            return self._call.audio.write(samples.tobytes()) or not len(samples)
+        except AudioRestarted:
+            self._renegotiated()
+        except AudioNotActive:
+            self._info = None
+        return 0
+
+    def _buffered_s(self) -> float:
+        try:
+            info = self._call.audio.info()
+        except AudioNotActive:
+            return 0.0
+        bytes_a_s = info.tx_sample_rate * info.tx_channels * 2
+        return info.tx_buffered / bytes_a_s if bytes_a_s else 0.0
+
+    def _renegotiated(self) -> None:
+        """The streams were replaced, perhaps by another codec; the line keeps its rate."""
+        self._info = _audio_of(self._call)
+        self._tune()
+        self._continuity.restart()
+
+    def _tune(self) -> None:
+        info, line_hz = self._info, self.sample_rate_hz
+        rx_hz = info.rx_sample_rate if info else 0
+        tx_hz = info.tx_sample_rate if info else 0
+        self._down = _resampler(rx_hz, line_hz)
+        self._up = _resampler(line_hz, tx_hz)
+
+    def _on_event(self, event: StackEvent) -> None:
+        if event.event is Event.CALL_CLOSED:
+            self._end(event.text or "")
+        elif event.event is Event.CALL_HOLD:
+            self._hold(True)
+        elif event.event is Event.CALL_RESUME:
+            self._hold(False)
+
+    def _hold(self, on: bool) -> None:
+        self._held = on
+        self._continuity.restart()
+        self._put(Held(on))
+
+    def _on_digit(self, digit: DigitEvent) -> None:
+        self._put(Digit(digit.digit, digit.duration_ms))
+
+    def _end(self, reason: str) -> None:
+        if self._over.is_set():
+            return
+        if any(text in reason for text in GONE_REASONS):
+            self.cause = HangupCause.CALLER_VANISHED
+        log.debug("sip call %s: over: %s", self.sip_call_id, reason or "hung up")
+        self._over.set()
+        self._room.set()
+        self._put(None)
+
+    def _put(self, item: bytes | LineEvent | None) -> None:
+        if self._frames.full():
+            self._frames.get_nowait()
+        self._frames.put_nowait(item)
+
+
+def _audio_of(call: Call) -> AudioInfo | None:
+    try:
+        info: AudioInfo = call.audio.info()
+    except AudioNotActive:
+        return None
+    return info if info.rx_ready else None
+
+
+def _resampler(from_hz: int, to_hz: int) -> "soxr.ResampleStream | None":
+    if not from_hz or not to_hz or from_hz == to_hz:
+        return None
+    return soxr.ResampleStream(from_hz, to_hz, 1, dtype="int16", quality="MQ")
+
+
+async def service(lines: "set[SipLine]", interval_s: float = 0.01) -> None:
+    """Polls every line until cancelled; one task serves all calls of a process."""
+    while True:
+        now_s = time.monotonic()
+        for line in list(lines):
+            line.poll(now_s)
+            if line.over:
+                lines.discard(line)
+        await asyncio.sleep(interval_s)
