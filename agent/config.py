@@ -10,11 +10,13 @@ import json
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
+from agent.carrier_section import CarriersConfig
 from agent.config_errors import complaint, line_of, syntax_complaint
+from agent.phone_sections import OWN_PROFILE, SipConfig, TrunkConfig, profile_faults
 from agent.sections import (
     AgentConfig,
     CallsConfig,
@@ -22,6 +24,7 @@ from agent.sections import (
     CostConfig,
     LlmConfig,
     ModelsConfig,
+    ProfileConfig,
     RecordsConfig,
     Section,
     ServerConfig,
@@ -47,17 +50,33 @@ __all__ = [
 DEFAULT_FILE = "offhook.toml"
 
 
+TableName = Annotated[str, Field(pattern=r"^[a-z0-9]+([-_][a-z0-9]+)*$", max_length=40)]
+
+
 class Config(Section):
     """The whole tree."""
 
     server: ServerConfig = ServerConfig()
+    sip: SipConfig = SipConfig()
+    trunks: dict[TableName, TrunkConfig] = {}
+    carriers: CarriersConfig = CarriersConfig()
     agent: AgentConfig = AgentConfig()
+    profiles: dict[TableName, ProfileConfig] = {}
     models: ModelsConfig = ModelsConfig()
     llm: LlmConfig = LlmConfig()
     turn: TurnConfig = TurnConfig()
     calls: CallsConfig = CallsConfig()
     records: RecordsConfig = RecordsConfig()
     cost: CostConfig = CostConfig()
+
+    def for_profile(self, name: str) -> "Config":
+        """These settings with ``name`` as the agent; ``agent`` or nothing: as they are.
+
+        Raises KeyError where there is no such profile.
+        """
+        if name in ("", OWN_PROFILE):
+            return self
+        return self.model_copy(update={"agent": self.agent.with_profile(self.profiles[name])})
 
 
 def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
@@ -78,7 +97,7 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
             if key[:length] in lines:
                 break
             setters = [v for path, v in variables.items() if path[:length] == key[:length]]
-            if length == len(key) and setters:
+            if setters:
                 return f"{setters[0]}: "
         return line_of(label, lines, key)
 
@@ -159,11 +178,13 @@ def _with_records_path(config: Config, environ: Mapping[str, str]) -> Config:
 def _check_together(
     config: Config, environ: Mapping[str, str], where: Callable[[KeyPath], str]
 ) -> None:
-    """What no key can be judged for alone."""
-    messages = [
-        f"{where((*table, key))}`{key}` in {title(table)} {fault}"
+    """What no key, or no table, can be judged for alone."""
+    faults = [
+        (table, key, fault)
         for table, section in tables_in(config)
         for key, fault in section.faults(environ)
     ]
+    faults += profile_faults(config.trunks, tuple(config.profiles))
+    messages = [f"{where((*t, key))}`{key}` in {title(t)} {fault}" for t, key, fault in faults]
     if messages:
         raise ConfigError("\n".join(messages))

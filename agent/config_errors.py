@@ -32,6 +32,8 @@ def complaint(detail: ErrorDetails, root: type[Section], tree: Mapping[str, Any]
     if place.key is None or (shape and shape[0] == "tables"):
         name = ".".join(place.path)
         return f"[{name}] must be a table: write [{name}], and its keys below"
+    if detail["type"] == "missing":
+        return f"`{place.key}` in {title(place.table)} is missing; it has no default"
     message = re.sub(r"^\w+ should\b", "must", detail["msg"].removeprefix("Value error, "))
     allowed = message.replace("must match", "must be like")
     shown = f", not {_show(detail['input'])}" if _may_be_shown(place) else ""

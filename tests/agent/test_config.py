@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.config import Config, ConfigError, is_loopback, load_config, settings_file
+from agent.settings_tree import keys_of, shape_of
 from agent.toml_lines import key_lines
 
 
@@ -65,10 +66,12 @@ def test_the_environment_wins(toml: Path) -> None:
 
 
 def test_every_key_can_be_set_by_the_environment(toml: Path) -> None:
-    for section, field in Config.model_fields.items():
-        for key in field.annotation.model_fields:  # type: ignore[union-attr]
-            with pytest.raises(ConfigError, match=f"OFFHOOK_{section}__{key}".upper()):
-                load_config(None, {f"OFFHOOK_{section}__{key}x".upper(): "1"})
+    for section, field in keys_of(Config).items():
+        shape, below = shape_of(field.annotation) or pytest.fail(section)
+        table = f"{section}__own" if shape == "tables" else section
+        for key in keys_of(below):
+            with pytest.raises(ConfigError, match=f"OFFHOOK_{table}__{key}".upper()):
+                load_config(None, {f"OFFHOOK_{table}__{key}x".upper(): "1"})
     assert load_config(None, {"XDG_DATA_HOME": "/data"}).records.path == Path(
         "/data/offhook/calls.sqlite3"
     )
@@ -87,15 +90,17 @@ def test_where_records_are_kept(toml: Path) -> None:
 
 def test_the_page_about_settings_lists_every_key_with_its_default() -> None:
     page = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
-    sections = dict(re.findall(r"^## \[(\w+)\]\n(.*?)(?=^## |\Z)", page.read_text(), re.M | re.S))
-    assert list(sections) == list(Config.model_fields)
+    found = re.findall(r"^## \[(\w+)(?:\.NAME)?\]\n(.*?)(?=^## |\Z)", page.read_text(), re.M | re.S)
+    sections = dict(found)
+    assert list(sections) == list(keys_of(Config))
     for section, text in sections.items():
+        _, below = shape_of(keys_of(Config)[section].annotation) or pytest.fail(section)
         rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", text, re.M))
-        tree = getattr(Config(), section)
-        assert list(rows) == list(type(tree).model_fields)
+        assert list(rows) == list(keys_of(below))
         for key, shown in rows.items():
-            default = getattr(tree, key)
-            written = "none" if default is None else f"`{toml_text(default)}`"
+            field = keys_of(below)[key]
+            written = "none" if field.default is None else f"`{toml_text(field.default)}`"
+            written = "required" if field.is_required() else written
             assert shown == written, f"{key} in [{section}]"
 
 

@@ -1,0 +1,93 @@
+"""Which numbers a trunk may dial: a list of rules, and nothing but what it allows. Pure.
+
+A rule is an international prefix (``+1``, ``+44207``), or a whole number as it is dialled
+(``200``, ``112``), where ``X`` stands for any digit and a final ``.`` for whatever follows.
+``!`` before it forbids. The rule that says most decides.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+COSTLY = tuple(
+    # Satellite, shared-cost and premium services that belong to no country (ITU-T E.164).
+    "+808 +870 +878 +881 +882 +883 +979"
+    # Premium and revenue-sharing services within a country's code.
+    " +1900 +31900 +31906 +31909 +3290 +3389 +34803 +34806 +34807 +34905 +3989 +41900 +41901"
+    " +41906 +43900 +43901 +43930 +43931 +449 +4470 +4484 +4487 +46900 +46939 +46944 +4782"
+    " +49137 +49900 +6119 +81990"
+    # Islands that share the code of North America at many times its price.
+    " +1242 +1246 +1264 +1268 +1284 +1345 +1441 +1473 +1649 +1658 +1664 +1721 +1758 +1767 +1784"
+    " +1809 +1829 +1849 +1868 +1869 +1876".split()
+)
+"""Prefixes that a shorter rule does not open; far from all there are."""
+
+EMERGENCY = frozenset(
+    "000 110 111 112 113 114 115 116 117 118 119 120 122 123 133 144 190 191 192 193 194 911 933"
+    " 991 992 993 994 995 996 997 998 999".split()
+)
+"""Only a rule that is the number itself opens these: an agent has no business there."""
+
+_RULE = re.compile(r"!?(\+[1-9][0-9]{0,14}\.?|[0-9*#X]{1,20}\.?)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    text: str
+    allows: bool
+    pattern: str
+    open_ended: bool
+
+    @classmethod
+    def read(cls, text: str) -> "_Rule":
+        pattern = text.removeprefix("!").removesuffix(".")
+        is_open = text.endswith(".") or pattern.startswith("+")
+        return cls(text, not text.startswith("!"), pattern, is_open)
+
+    def matches(self, number: str) -> bool:
+        expression = re.escape(self.pattern).replace("X", "[0-9]")
+        rest = "[0-9*#]*" if self.open_ended else ""
+        return re.fullmatch(expression + rest, number) is not None
+
+    def weight(self) -> tuple[int, bool, bool]:
+        """The longer rule says more; of two as long the whole number, then the ban."""
+        return len(self.pattern), not self.open_ended, not self.allows
+
+
+def rule_fault(text: str) -> str:
+    """What is wrong with ``text`` as a rule; empty: nothing."""
+    if _RULE.fullmatch(text):
+        return ""
+    return (
+        "must be an international prefix such as +1 or +44207, or a whole number such as 200, "
+        "where X is any digit and a final . whatever follows; ! before it forbids"
+    )
+
+
+def why_not(number: str, rules: Sequence[str]) -> str:
+    """Why ``number``, as `telephony.numbers.normalise` gives it, may not be dialled.
+
+    Empty: it may. The text names the rule to add.
+    """
+    if not rules:
+        return f"nothing may be dialled until it is listed; add {number!r} or a prefix of it"
+    if number in EMERGENCY and number not in rules:
+        return f"it is an emergency number, which must be listed itself; add {number!r}"
+    best = _best(number, rules)
+    costly = max((p for p in COSTLY if number.startswith(p)), key=len, default="")
+    if best is None:
+        as_international = len(number) >= 8 and _best("+" + number, rules) is not None
+        other = f", or dial +{number}" if as_international else ""
+        return f"no rule allows it; add {number!r} or a prefix of it{other}"
+    if not best.allows:
+        return f"the rule {best.text!r} forbids it"
+    if len(best.pattern) < len(costly):
+        return (
+            f"numbers in {costly} cost much, and {best.text!r} does not open them; add {costly!r}"
+        )
+    return ""
+
+
+def _best(number: str, rules: Sequence[str]) -> _Rule | None:
+    found = [rule for rule in map(_Rule.read, rules) if rule.matches(number)]
+    return max(found, key=_Rule.weight, default=None)
