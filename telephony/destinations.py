@@ -64,28 +64,33 @@ def rule_fault(text: str) -> str:
     )
 
 
-def why_not(number: str, rules: Sequence[str]) -> str:
-    """Why ``number``, as `telephony.numbers.normalise` gives it, may not be dialled.
+@dataclass(frozen=True, slots=True)
+class Ban:
+    """Why a number may not be dialled."""
 
-    Empty: it may. The text names the rule to add.
-    """
+    reason: str
+    missing_rule: str
+    """The narrowest rule that would open it; empty: a rule forbids it."""
+
+
+def ban_on(number: str, rules: Sequence[str]) -> Ban | None:
+    """Why ``number``, normalised, may not be dialled; None: it may."""
     if not rules:
-        return f"nothing may be dialled until it is listed; add {number!r} or a prefix of it"
+        return Ban("nothing may be dialled that is not listed", number)
     if number in EMERGENCY and number not in rules:
-        return f"it is an emergency number, which must be listed itself; add {number!r}"
+        return Ban("it is an emergency number, which opens to no other rule than itself", number)
     best = _best(number, rules)
     costly = max((p for p in COSTLY if number.startswith(p)), key=len, default="")
     if best is None:
-        as_international = len(number) >= 8 and _best("+" + number, rules) is not None
-        other = f", or dial +{number}" if as_international else ""
-        return f"no rule allows it; add {number!r} or a prefix of it{other}"
+        international = f"+{number}"
+        if len(number) >= 8 and _best(international, rules) is not None:
+            return Ban(f"no rule allows it, but one allows {international}", number)
+        return Ban("no rule allows it", number)
     if not best.allows:
-        return f"the rule {best.text!r} forbids it"
+        return Ban(f"the rule {best.text!r} forbids it", "")
     if len(best.pattern) < len(costly):
-        return (
-            f"numbers in {costly} cost much, and {best.text!r} does not open them; add {costly!r}"
-        )
-    return ""
+        return Ban(f"{costly} costs much, and the rule {best.text!r} does not open it", costly)
+    return None
 
 
 def _best(number: str, rules: Sequence[str]) -> _Rule | None:
