@@ -19,10 +19,10 @@ from agent.records.record import CallRecord, TurnRecord
 from agent.records.schema import StoreError
 
 DESCRIPTION = """\
-Lists the latest calls: when, through which door, how long, how many turns, how fast (median and
-95th percentile, end of speech to first packet, as seen from inside), what the call cost here,
-and why it ended. With CALL_ID (its first letters are enough): that call's turns, where their
-milliseconds went, and what the call would have cost on rented parts.
+Lists the latest calls: when, through which door (and trunk), in or out, with whom, how long, how
+many turns, how fast (median and 95th percentile, end of speech to first packet, as seen from
+inside), what the call cost here, and why it ended. With CALL_ID (its first letters are enough):
+that call's turns, where their milliseconds went, and what it would have cost on rented parts.
 """
 
 
@@ -62,12 +62,15 @@ def run(args: argparse.Namespace) -> int:
 
 def calls_table(calls: Sequence[CallRecord]) -> Table:
     """One row a call."""
-    table = Table("call", "when (UTC)", "door", "length", "turns", "P50", "P95", "cost", "end")
+    steps = ("length", "turns", "P50", "P95", "cost", "end")
+    table = Table("call", "when (UTC)", "door", "way", "far end", *steps)
     for call in calls:
         table.add_row(
             call.call_id,
             f"{call.started_at:%Y-%m-%d %H:%M:%S}",
-            Text(call.door),
+            Text(f"{call.door} ({call.trunk})" if call.trunk else call.door),
+            "out" if call.direction == "outbound" else "in",
+            Text(call.caller),
             _length(call),
             str(call.turns),
             _ms(call.latency_ms(50)),
@@ -117,7 +120,11 @@ def _show(console: Console, call: CallRecord, turns: Sequence[TurnRecord], as_js
     if as_json:
         print(json.dumps({**_call_json(call), "turn_records": _turns_json(turns)}, indent=2))
         return 0
-    for table in (calls_table([call]), turns_table(turns), costs_table(call)):
+    console.print(calls_table([call]))
+    if call.dialled or call.profile:
+        # Text: a caller chooses the name that is dialled.
+        console.print(Text(f"dialled: {call.dialled or '-'}; profile: {call.profile or 'agent'}"))
+    for table in (turns_table(turns), costs_table(call)):
         console.print(table)
     return 0
 

@@ -36,6 +36,14 @@ class CallRecord:
     turns: int = 0
     latencies_ms: tuple[float, ...] = ()
     """End of speech to first packet of each answered turn, in order, as seen from inside."""
+    direction: str = "inbound"
+    """``inbound``, or ``outbound`` where the box placed it."""
+    dialled: str = ""
+    """The number or name that was dialled; empty: the door knows none."""
+    trunk: str = ""
+    """The trunk that carried it; empty: none."""
+    profile: str = ""
+    """The profile that answered; empty: [agent] itself."""
 
     def latency_ms(self, percent: float) -> float | None:
         """The nearest-rank percentile of the turns' latencies; None without any."""
@@ -58,11 +66,18 @@ class CallRecord:
             "rented_usd": {stack: _usd_text(usd) for stack, usd in self.rented_usd.items()},
             "turns": self.turns,
             "latencies_ms": list(self.latencies_ms),
+            "direction": self.direction,
+            "dialled": self.dialled,
+            "trunk": self.trunk,
+            "profile": self.profile,
         }
 
     @classmethod
     def from_json(cls, written: Mapping[str, Any]) -> "CallRecord":
-        """The reverse of ``to_json``. Raises KeyError, TypeError or ValueError."""
+        """The reverse of ``to_json``; what an older record lacks has its default.
+
+        Raises KeyError, TypeError or ValueError.
+        """
         return cls(
             **{
                 **written,

@@ -54,6 +54,10 @@ def two_calls(tmp_path: Path) -> None:
         rented_usd={"Vapi": Decimal("0.1"), "Other": None},
         turns=2,
         latencies_ms=(520.0, 900.0),
+        direction="outbound",
+        dialled="+15551234567",
+        trunk="carrier",
+        profile="sales",
     )
     store.end_call(ended)
     store.start_call(CallRecord("def456", BEGAN + timedelta(hours=1), "loopback", "", "Joe"))
@@ -76,7 +80,17 @@ def test_the_list(calls: Calls) -> None:
     status, out, _ = calls()
     assert status == 0
     assert out.index("def456") < out.index("abc123")
-    for words in ("1:15", "webrtc", "520 ms", "900 ms", "$0.000250", "caller left", "under way"):
+    for words in (
+        "1:15",
+        "webrtc (carrier)",
+        "out",
+        "127.0.0.1",
+        "520 ms",
+        "900 ms",
+        "$0.000250",
+        "caller left",
+        "under way",
+    ):
         assert words in out
     assert "abc123" not in calls("--limit", "1")[1]
 
@@ -87,7 +101,13 @@ def test_one_call(calls: Calls) -> None:
     assert status == 0
     for words in ("What is [bold]this[/bold]?", "It is a box. (interrupted)", "200 ms", "520 ms"):
         assert words in out
-    for words in ("this box", "$0.000200", "Vapi", "$0.080000"):
+    for words in (
+        "dialled: +15551234567; profile: sales",
+        "this box",
+        "$0.000200",
+        "Vapi",
+        "$0.080000",
+    ):
         assert words in out
 
 
@@ -95,6 +115,7 @@ def test_one_call(calls: Calls) -> None:
 def test_json(calls: Calls) -> None:
     listed = json.loads(calls("--json")[1])
     assert [call["call_id"] for call in listed] == ["def456", "abc123"]
+    assert (listed[1]["trunk"], listed[1]["direction"]) == ("carrier", "outbound")
     assert listed[1]["p50_ms"] == 520.0 and listed[1]["owned_usd"] == "0.00025"
     (turn,) = json.loads(calls("abc123", "--json")[1])["turn_records"]
     assert turn["total_ms"] == pytest.approx(520) and turn["stages_ms"]["first_token"] > 0

@@ -41,6 +41,10 @@ ENDED = replace(
     rented_usd={"Vapi": Decimal("0.0871"), "Other": None},
     turns=3,
     latencies_ms=(400.5, 300.25, 900.0),
+    direction="outbound",
+    dialled="+15551234567",
+    trunk="carrier",
+    profile="sales",
 )
 TURN = TurnRecord(
     "call1", 1, "hello?", "hi", False, TurnTrace(1, 1.0, 1.2), Usage(characters=2), Decimal("1E-7")
@@ -386,3 +390,10 @@ def test_a_line_cut_off_does_not_spoil_the_others(
 def test_reading_without_a_file_says_so(path: Path) -> None:
     with pytest.raises(StoreError, match="no call records yet"):
         recent_calls(path, 5)
+
+
+def test_a_record_of_an_older_version_is_read() -> None:
+    written = CALL.to_json()
+    for key in ("direction", "dialled", "trunk", "profile"):
+        del written[key]
+    assert CallRecord.from_json(written) == CALL
