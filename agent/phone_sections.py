@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from agent.sections import Name, Positive, Section, unset
+from agent.sections import Name, Section, unset
 from telephony.destinations import rule_fault
 from telephony.numbers import dialled_key, number_fault
 
@@ -90,14 +90,11 @@ class SipConfig(Section):
     host: Address = "127.0.0.1"
     """Address to listen on, for signalling and audio."""
     port: Port = 5060
-    """UDP and TCP; 0 takes any free port."""
-    tls_port: Port | None = None
+    """UDP and TCP, and TLS on the port after it; 0 takes any free port."""
     tls_certificate: File | None = None
-    """PEM file with the certificate and its key."""
+    """PEM file with the certificate and its key; without it TLS is not listened for."""
     tls_ca: File | None = None
     """PEM file of the authorities that carriers' certificates are verified against."""
-    public_address: Address | None = None
-    """What Contact and SDP say where a router translates addresses."""
     allow: tuple[Network, ...] = ()
     """Who may call without a trunk, off loopback."""
     destinations: tuple[HostPort, ...] = ()
@@ -106,23 +103,15 @@ class SipConfig(Section):
     codecs: Annotated[tuple[Codec, ...], Field(min_length=1)] = ("opus", "g722", "pcmu", "pcma")
     """In order of preference."""
     srtp: Srtp = "optional"
-    rtp_timeout_s: Positive = 10
+    rtp_timeout_s: Annotated[int, Field(ge=1, le=3600)] = 10
     """A call whose audio stays away this long is over."""
 
     def faults(self, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-        """TLS needs a certificate; files must be there."""
-        if self.tls_port is not None and self.tls_certificate is None:
-            yield "tls_port", "needs `tls_certificate`, a PEM file with a certificate and its key"
+        """Files must be there."""
         for key in ("tls_certificate", "tls_ca"):
             path: Path | None = getattr(self, key)
             if path is not None and not path.is_file():
                 yield key, f"is {str(path)!r}, and there is no such file"
-
-    @property
-    def rtp_range(self) -> tuple[int, int]:
-        """The first and the last port for audio."""
-        first, last = self.rtp_ports.split("-")
-        return int(first), int(last)
 
 
 class TrunkConfig(Section):
