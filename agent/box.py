@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 
 from pipecat.transports.base_transport import BaseTransport
 
-from agent.call import Call, Emit
+from agent.call import DIRECT, Call, Emit, Origin
 from agent.config import Config
 from agent.cost.bill import Bill
 from agent.engines import Engines, Progress, load_engines
@@ -15,7 +16,7 @@ from agent.line_transport import LineTransport
 from agent.pipeline import CallRun
 from agent.records.store import CallStore
 from models.errors import EngineError
-from telephony.transport import HangupCause, Line
+from telephony.transport import HangupCause, Line, LineControl, LineEvent
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,8 @@ class Box:
         self._bill = bill
         self._runs: dict[str, CallRun | None] = {}
         """Admitted calls; None while their line is being set up."""
+        self._reserved = 0
+        """Places kept for calls that are being answered."""
         self._tasks: set[asyncio.Task[HangupCause]] = set()
         self._closing = False
 
@@ -56,7 +59,29 @@ class Box:
     @property
     def active_calls(self) -> int:
         """Calls admitted and not over."""
-        return len(self._runs)
+        return len(self._runs) + self._reserved
+
+    @contextmanager
+    def reserve(self) -> Iterator[None]:
+        """Keeps a place for a call whose audio is not there yet; leave it before `answer`.
+
+        Raises BoxFull where there is no place, or the box is stopping.
+        """
+        self._check_room()
+        self._reserved += 1
+        try:
+            yield
+        finally:
+            self._reserved -= 1
+
+    def _check_room(self) -> None:
+        if self._closing:
+            raise BoxFull("the box is stopping; call again in a minute")
+        if self.active_calls >= self.config.calls.max_calls:
+            raise BoxFull(
+                f"all {self.config.calls.max_calls} places are taken; call again later, or raise "
+                "`max_calls` in [calls]"
+            )
 
     def new_call(
         self,
@@ -65,19 +90,14 @@ class Box:
         caller: str,
         rate_in_hz: int,
         rate_out_hz: int,
+        origin: Origin = DIRECT,
         emit: Emit = lambda event: None,
     ) -> Call:
         """Admits a call. Raises BoxFull where there is no place, or the box is stopping."""
-        if self._closing:
-            raise BoxFull("the box is stopping; call again in a minute")
-        if self.active_calls >= self.config.calls.max_calls:
-            raise BoxFull(
-                f"all {self.config.calls.max_calls} places are taken; call again later, or raise "
-                "`max_calls` in [calls]"
-            )
+        self._check_room()
         try:
             call = Call(
-                config=self.config,
+                config=self.config.for_profile(origin.profile),
                 engines=self.engines,
                 store=self.store,
                 bill=self._bill,
@@ -85,6 +105,7 @@ class Box:
                 caller=caller,
                 rate_in_hz=rate_in_hz,
                 rate_out_hz=rate_out_hz,
+                origin=origin,
                 emit=emit,
             )
         except EngineError as error:
@@ -98,32 +119,47 @@ class Box:
         await asyncio.to_thread(call.conversation.close)
 
     def start(
-        self, call: Call, transport: BaseTransport, release: Callable[[], Awaitable[None]]
+        self,
+        call: Call,
+        transport: BaseTransport,
+        release: Callable[[], Awaitable[None]],
+        control: LineControl | None = None,
     ) -> CallRun:
         """Runs an admitted call in a task of the box's own; ``release`` closes its line."""
-        run = CallRun(call, transport, release)
+        run = CallRun(call, transport, release, control)
         self._runs[call.call_id] = run
         task = asyncio.create_task(run.run(), name=f"call-{call.call_id}")
         self._tasks.add(task)
         task.add_done_callback(self._over(call.call_id))
         return run
 
-    async def answer(self, line: Line, emit: Emit = lambda event: None) -> CallRun:
+    def run_of(self, call_id: str) -> CallRun | None:
+        """A call under way; None where there is none of that name."""
+        return self._runs.get(call_id)
+
+    async def answer(
+        self, line: Line, emit: Emit = lambda event: None, origin: Origin | None = None
+    ) -> CallRun:
         """Takes a call from a telephony line. Raises BoxFull."""
         call = self.new_call(
             door=line.door,
             caller=line.caller,
             rate_in_hz=line.sample_rate_hz,
             rate_out_hz=line.sample_rate_hz,
+            origin=origin or Origin(dialled=line.dialled),
             emit=emit,
         )
         transport = LineTransport(line)
-        run = self.start(call, transport, line.hang_up)
+        run = self.start(call, transport, line.hang_up, line.control)
 
         async def on_hang_up(_: BaseTransport) -> None:
             run.hang_up(line.cause)
 
+        async def on_line_event(_: BaseTransport, event: LineEvent) -> None:
+            await run.line_event(event)
+
         transport.add_event_handler("on_hang_up", on_hang_up)
+        transport.add_event_handler("on_line_event", on_line_event)
         run.connected()
         return run
 

@@ -5,15 +5,16 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Coroutine
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from agent.config import Config
 from agent.conversation import Dialogue, SpokenAnswer
 from agent.cost.bill import Bill
 from agent.engines import Engines
+from agent.menu import Choice, Menu
 from agent.records.record import CallRecord, TurnRecord
 from agent.records.store import CallStore
 from agent.turn import Turn
@@ -24,6 +25,26 @@ from telephony.transport import HangupCause
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """How a call came about, as its record keeps it."""
+
+    direction: Literal["inbound", "outbound"] = "inbound"
+    dialled: str = ""
+    """The number or name that was dialled."""
+    trunk: str = ""
+    """The trunk that carries it; empty: none."""
+    profile: str = ""
+    """The profile that answers; empty: [agent] itself."""
+    call_id: str = ""
+    """The name that the call has already; empty: it gets one."""
+
+
+DIRECT = Origin()
+"""A call that came by itself, for nobody in particular."""
+
 Emit = Callable[[dict[str, Any]], None]
 """Takes one event of docs/events.md for whoever watches the call; must not raise or block."""
 
@@ -45,13 +66,20 @@ class Call:
         caller: str,
         rate_in_hz: int,
         rate_out_hz: int,
+        origin: Origin = DIRECT,
         emit: Emit = lambda event: None,
     ) -> None:
-        self.call_id = uuid.uuid4().hex[:12]
+        self.call_id = origin.call_id or uuid.uuid4().hex[:12]
         self.config = config
         self.engines = engines
         self.door = door
         self.caller = caller
+        self.origin = origin
+        self.menu = Menu(config.agent.menu)
+        self.on_choice: Callable[[Choice], None] = lambda choice: None
+        """Told of a choice of the menu once what was to be said about it was heard."""
+        self.on_hold = False
+        """Whether the caller's side has put the call on hold."""
         self.rate_in_hz = rate_in_hz
         self.rate_out_hz = rate_out_hz
         self.dialogue = Dialogue(config.agent.persona)
@@ -154,6 +182,11 @@ class Call:
         """Counts the turn model's work, whether its word was used or not."""
         self._usage += Usage(turn_busy_s=busy_s)
 
+    def key_pressed(self, key: str) -> None:
+        """The caller pressed a key of the telephone."""
+        self.caller_spoke_at_s = time.monotonic()
+        self.emit({"type": "key", "who": "caller", "key": key})
+
     def failed(self, message: str) -> None:
         """An engine failed on this call; the call goes on."""
         self.emit({"type": "error", "message": message})
@@ -187,9 +220,15 @@ class Call:
 
     def apology_turn(self, apology: str) -> Turn:
         """A turn whose words were lost; the agent asks for them again."""
+        turn = self.own_turn(apology)
+        turn.apologised = True
+        return turn
+
+    def own_turn(self, text: str) -> Turn:
+        """A turn that the agent takes by itself, to say ``text``."""
         self._turns += 1
         turn = self._new_turn(self._turns)
-        turn.answer, turn.apologised = apology, True
+        turn.answer = text
         turn.generated.set()
         return turn
 
@@ -249,6 +288,8 @@ class Call:
             self.emit({"type": "interrupted", "turn": turn.number})
         self._words("agent", turn.number, heard, final=True)
         self._own(self._close_turn(turn))
+        if turn.choice is not None and not interrupted and not self._over:
+            self.on_choice(turn.choice)
 
     async def _close_turn(self, turn: Turn) -> None:
         """Records a turn once its generation is counted."""

@@ -63,12 +63,13 @@ def main(argv: list[str] | None = None) -> int:
     from agent.logs import set_up_logs
     from agent.web.listener import PortInUse
     from models.errors import ModelError
+    from telephony.sip_error import SipError
 
     set_up_logs(args.log_level, args.log_json)
     try:
         status: int = args.func(args)
         return status
-    except (ConfigError, ModelError, PortInUse) as error:
+    except (ConfigError, ModelError, PortInUse, SipError) as error:
         print(f"offhook: {error}", file=sys.stderr)
         return EXIT_FAULT
     except KeyboardInterrupt:

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from agent.config import Config
+from agent.menu import PHRASES
 from agent.text import speakable
 from models.llm.base import GenerationEnd, LanguageModel, Message, Sampling
 from models.loading import load_llm, load_stt, load_tts, load_turn, load_vad
@@ -86,11 +87,11 @@ def load_engines(
     loading(f"language model ({models.llm})", 0.6)
     llm = _load_llm(config, environ)
     loading("warming up", 0.8)
-    phrases = {
-        text: tuple(tts.synthesize(text))
-        for text in (speakable(config.agent.greeting), APOLOGY)
-        if text
-    }
+    agents = [config.agent, *map(config.agent.with_profile, config.profiles.values())]
+    fixed = {speakable(agent.greeting) for agent in agents} | {APOLOGY}
+    if any(agent.menu for agent in agents):
+        fixed |= set(PHRASES)
+    phrases = {text: tuple(tts.synthesize(text)) for text in sorted(fixed) if text}
     _warm_up(llm, config)
     progress("ready", 1.0)
     names = {

@@ -8,6 +8,20 @@ from agent.turn import Turn
 
 
 @dataclass
+class KeyFrame(DataFrame):
+    """The caller pressed a key of the telephone."""
+
+    key: str
+
+
+@dataclass
+class HoldFrame(DataFrame):
+    """The caller's side put the call on hold, or took it back."""
+
+    on: bool
+
+
+@dataclass
 class CallerTurnFrame(DataFrame):
     """The caller has finished and was understood; ``turn.heard`` holds the words."""
 

@@ -11,12 +11,13 @@ from pipecat.transports.base_transport import BaseTransport
 from pipecat.workers.runner import WorkerRunner
 
 from agent.call import Call
-from agent.frames import AnswerEndFrame, ClauseFrame
+from agent.frames import AnswerEndFrame, ClauseFrame, HoldFrame, KeyFrame
+from agent.menu import NOT_REACHED, Choice
 from agent.stages.hearing import Hearing
 from agent.stages.playout import Playout
 from agent.stages.speaking import Speaking
 from agent.stages.thinking import Thinking
-from telephony.transport import HangupCause
+from telephony.transport import Digit, HangupCause, LineControl, LineEvent, TransferFailed
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,8 @@ WATCH_S = 0.5
 """How often a call is checked for having outlived its limits."""
 COST_EVERY_S = 2.0
 CANCEL_LIMIT_S = 5.0
+LAST_WORDS_S = 0.4
+"""What was said last may take this long to leave the far end's loudspeaker."""
 
 
 def build(call: Call, transport: BaseTransport) -> PipelineWorker:
@@ -55,13 +58,23 @@ class CallRun:
     """Runs one call's pipeline from greeting to hang-up."""
 
     def __init__(
-        self, call: Call, transport: BaseTransport, release: Callable[[], Awaitable[None]]
+        self,
+        call: Call,
+        transport: BaseTransport,
+        release: Callable[[], Awaitable[None]],
+        control: LineControl | None = None,
     ) -> None:
         self.call = call
+        self.control = control
+        """What can be done to the line besides speaking."""
+        call.on_choice = self._choose
         self._release = release
+        self._acting: asyncio.Task[None] | None = None
         self._worker = build(call, transport)
         self._cause: HangupCause | None = None
         self._hang_up = asyncio.Event()
+        self.over = asyncio.Event()
+        """Set once nothing is left of the call."""
         self._connected = asyncio.Event()
 
     @property
@@ -79,6 +92,42 @@ class CallRun:
             self._cause = cause
         self._hang_up.set()
 
+    async def line_event(self, event: LineEvent) -> None:
+        """Passes on what happened on the line, in order with its audio."""
+        frame = KeyFrame(event.key) if isinstance(event, Digit) else HoldFrame(event.on)
+        await self._worker.queue_frame(frame)
+
+    async def say(self, text: str) -> None:
+        """Has the agent say ``text`` as soon as it is silent."""
+        turn = self.call.own_turn(text)
+        if self.call.begin_answer(turn):
+            await self._worker.queue_frames([ClauseFrame(turn, text), AnswerEndFrame(turn)])
+
+    async def transfer(self, target: str) -> None:
+        """Hands the caller over to ``target``. Raises TransferFailed; the call then goes on."""
+        if self.control is None:
+            raise TransferFailed(f"the {self.call.door} door cannot transfer calls")
+        await self.control.transfer(target)
+        self.hang_up(HangupCause.TRANSFERRED)
+
+    def _choose(self, choice: Choice) -> None:
+        if choice.transfer is not None or choice.hang_up:
+            self._acting = asyncio.create_task(
+                self._act(choice), name=f"choice-{self.call.call_id}"
+            )
+
+    async def _act(self, choice: Choice) -> None:
+        await asyncio.sleep(LAST_WORDS_S)
+        if choice.transfer is None:
+            self.hang_up(HangupCause.AGENT_HUNG_UP)
+            return
+        try:
+            await self.transfer(choice.transfer)
+        except TransferFailed as error:
+            log.warning("call %s: %s", self.call.call_id, error)
+            self.call.failed(str(error))
+            await self.say(NOT_REACHED)
+
     async def run(self) -> HangupCause:
         """Runs until hang-up; returns why. Leaves no task behind."""
         runner = WorkerRunner(handle_sigint=False)
@@ -89,6 +138,7 @@ class CallRun:
             raise
         finally:
             await self._release()
+            self.over.set()
         return self._cause or HangupCause.FAILED
 
     async def _until_over(self, runner: WorkerRunner) -> None:
@@ -119,9 +169,11 @@ class CallRun:
             return
         await runner.cancel(reason=(self._cause or HangupCause.FAILED).value)
         running, *watchers = tasks
+        if self._acting is not None:
+            watchers.append(self._acting)
         for task in watchers:
             task.cancel()
-        await asyncio.wait(tasks, timeout=CANCEL_LIMIT_S)
+        await asyncio.wait([running, *watchers], timeout=CANCEL_LIMIT_S)
         if not running.done():
             log.error("call %s: the pipeline did not end in time", self.call.call_id)
             running.cancel()
@@ -141,6 +193,8 @@ class CallRun:
         while True:
             await asyncio.sleep(WATCH_S)
             now_s = time.monotonic()
+            if self.call.on_hold:
+                self.call.caller_audio_at_s = self.call.caller_spoke_at_s = now_s
             cause = None
             if now_s - self.call.caller_audio_at_s > VANISHED_S:
                 cause = HangupCause.CALLER_VANISHED

@@ -1,6 +1,7 @@
 """`offhook serve`: the box with its doors open, until it is told to stop."""
 
 import asyncio
+import logging
 import signal
 import sys
 import threading
@@ -14,7 +15,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from agent.box import Box
 from agent.config import Config
 from agent.engines import Progress as ReportProgress
+from agent.phone import Phone
 from agent.web.server import WebServer
+from telephony.sip_error import SipError
+
+log = logging.getLogger(__name__)
+
+EXIT_STACK_DIED = 70
+"""Exit status when the SIP stack died, which no process survives: EX_SOFTWARE."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +32,8 @@ class Serving:
     box: Box
     url: str
     """The page's address."""
+    phone: Phone | None
+    """The telephone door; None where it is closed."""
 
 
 @asynccontextmanager
@@ -34,18 +44,42 @@ async def open_box(
 ) -> AsyncIterator[Serving]:
     """Loads a box and opens its doors; on exit drains calls and frees everything.
 
-    The port is taken before the models are loaded, so that a port in use is told at once.
-    Raises PortInUse, ConfigError or ModelError.
+    Ports are looked at before the models are loaded, so that one in use is told at once.
+    Raises PortInUse, SipError, ConfigError or ModelError.
     """
     async with WebServer(config.server) as server:
+        phone = _phone(config, environ)
         box = await _load_in_thread(config, environ, progress)
         async with box:
             await server.start(box)
             try:
-                yield Serving(box, server.url)
+                if phone is not None:
+                    await phone.open(box)
+                yield Serving(box, server.url, phone)
             finally:
                 await box.drain()
+                if phone is not None:
+                    await phone.close()
                 await server.stop()
+
+
+def _phone(config: Config, environ: Mapping[str, str]) -> Phone | None:
+    """The telephone door, still closed.
+
+    A box whose settings do not speak of SIP serves its page where another program has the
+    port; one that was told a port must have it.
+    """
+    if not config.sip.enabled:
+        return None
+    phone = Phone(config, environ)
+    try:
+        phone.stack.check()
+    except SipError as error:
+        if config.sip.model_fields_set or config.trunks:
+            raise
+        log.warning("no telephone door: %s", error)
+        return None
+    return phone
 
 
 @asynccontextmanager
@@ -84,9 +118,22 @@ async def serve(config: Config, environ: Mapping[str, str]) -> int:
         # A second signal, while calls may finish, is not held up by this one.
         async with stop_signal() as stopped:
             print_address(console, serving)
-            await stopped.wait()
+            died = await _until(stopped, serving.phone)
         console.print("stopping: calls under way may finish")
-    return 0
+    return EXIT_STACK_DIED if died else 0
+
+
+async def _until(stopped: asyncio.Event, phone: Phone | None) -> bool:
+    """Waits for either; True where the telephone door died."""
+    waiting = [asyncio.create_task(stopped.wait(), name="stopped")]
+    if phone is not None:
+        waiting.append(asyncio.create_task(phone.stack.dead.wait(), name="sip-dead"))
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
+    return phone is not None and phone.stack.dead.is_set()
 
 
 def _load_in_thread(
@@ -122,3 +169,8 @@ def print_address(console: Console, serving: Serving) -> None:
     models = ", ".join(f"{stage} {name}" for stage, name in serving.box.engines.models.items())
     console.print(f"Offhook is ready ({models}).", highlight=False)
     console.print(f"Open [bold]{serving.url}[/bold] and press Start. Ctrl-C stops the box.")
+    if serving.phone is not None:
+        transports = ", ".join(serving.phone.stack.transports).upper()
+        console.print(
+            f"Or dial [bold]{serving.phone.address}[/bold] from any softphone ({transports})."
+        )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from agent.conversation import SpokenAnswer
 from agent.latency import TurnTrace
+from agent.menu import Choice
 from agent.usage import Usage
 from models.llm.base import Generation, GenerationUsage
 
@@ -25,6 +26,8 @@ class Turn:
     interrupted: bool = False
     apologised: bool = False
     """The caller was told that something failed; once a turn is enough."""
+    choice: Choice | None = None
+    """What the caller chose from the menu, which is done once the answer was heard."""
     played_samples: int = 0
     speech_end_s: float | None = None
     end_of_turn_s: float | None = None

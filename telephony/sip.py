@@ -32,6 +32,7 @@ from baresip.call import Call
 
 from telephony import sip_native
 from telephony.causes import outcome_of
+from telephony.sip_error import SipError
 from telephony.sip_line import SipLine, service
 from telephony.transport import (
     CallGone,
@@ -65,10 +66,6 @@ ANSWER_LIMIT_S = 10.0
 """Without its ACK, an answered call is no call: 64 * T1 would be 32 s (RFC 3261, 13.3.1.4)."""
 REGISTER_RETRY_S = (2.0, 5.0, 15.0, 60.0)
 _ADDRESS = re.compile(r"<?(sips?|tel):(?:([^@;>?]*)@)?([^;>?]*)")
-
-
-class SipError(Exception):
-    """The SIP door cannot be opened; the message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,11 +177,16 @@ class SipStack(CallTransport):
         """Calls with audio."""
         return len(self._lines)
 
-    async def open(self, on_call: OnCall) -> None:
-        """Listens, and registers the accounts that want it. Raises SipError."""
+    def check(self) -> None:
+        """Looks at files and ports, and chooses a port where any will do. Raises SipError."""
         settings = self.settings
         _check_files(settings)
         self.port = take_port(settings.host, settings.port, tls="tls" in self.transports)
+
+    async def open(self, on_call: OnCall) -> None:
+        """Listens, and registers the accounts that want it. Raises SipError."""
+        settings = self.settings
+        self.check()
         self._on_call = on_call
         runtime = Runtime()
         runtime.on_dead = self._died

@@ -15,7 +15,8 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
 from agent.call import Call
 from agent.engines import APOLOGY
-from agent.frames import AnswerEndFrame, CallerTurnFrame, ClauseFrame
+from agent.frames import AnswerEndFrame, CallerTurnFrame, ClauseFrame, HoldFrame, KeyFrame
+from agent.menu import KEYS_PAUSE_S, Choice, Keypad, said_with_keys
 from agent.turn_taking import (
     BargedIn,
     Decision,
@@ -74,6 +75,8 @@ class Hearing(FrameProcessor):
         self._decodes: dict[int, _Decode] = {}
         # Pipecat's own tasks swallow what goes wrong in them; these are awaited for it.
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._keypad = Keypad()
+        self._keys_pause: asyncio.Task[None] | None = None
         self._vad_counted_s = 0.0
         """Of the call's voice detection, what earlier turns were given."""
 
@@ -82,6 +85,10 @@ class Hearing(FrameProcessor):
         await super().process_frame(frame, direction)
         if isinstance(frame, InputAudioRawFrame):
             await self._hear(frame.audio, time.monotonic())
+        elif isinstance(frame, KeyFrame):
+            await self._press(frame.key)
+        elif isinstance(frame, HoldFrame):
+            await self._hold(frame.on)
         else:
             await self.push_frame(frame, direction)
 
@@ -216,6 +223,7 @@ class Hearing(FrameProcessor):
         turn.stt_busy_s = transcript.busy_s
         turn.turn_busy_s = decode.turn_busy_s
         turn.vad_busy_s = self._call.vad_busy_s - self._vad_counted_s
+        turn.choice = self._call.menu.for_words(text)
         self._vad_counted_s = self._call.vad_busy_s
         self._call.hold(turn)
         await self._answer_held()
@@ -230,6 +238,44 @@ class Hearing(FrameProcessor):
             await self._interrupt()
         if self._call.begin_answer(turn):
             await self.push_frame(CallerTurnFrame(turn))
+
+    async def _press(self, key: str) -> None:
+        """A key interrupts the agent as speech does; one of the menu's acts at once."""
+        self._call.key_pressed(key)
+        if self._keys_pause is not None:
+            self._keys_pause.cancel()
+            self._keys_pause = None
+        if self._call.agent_busy:
+            await self._interrupt()
+        choice = self._call.menu.for_key(key)
+        if choice is not None:
+            keys = self._keypad.take() + key
+            await self._answer_keys(keys, choice)
+        elif self._keypad.press(key):
+            await self._answer_keys(self._keypad.take(), None)
+        else:
+            self._keys_pause = self._own(self._pause_after_key(), "keys")
+
+    async def _pause_after_key(self) -> None:
+        await asyncio.sleep(KEYS_PAUSE_S)
+        self._keys_pause = None
+        await self._answer_keys(self._keypad.take(), None)
+
+    async def _answer_keys(self, keys: str, choice: Choice | None) -> None:
+        turn = self._call.caller_turn(said_with_keys(keys))
+        if turn is None:
+            return
+        # Nothing was to be recognised: the turn was over, and understood, with its last key.
+        turn.speech_end_s = turn.end_of_turn_s = turn.transcript_s = time.monotonic()
+        turn.choice = choice
+        if self._call.begin_answer(turn):
+            await self.push_frame(CallerTurnFrame(turn))
+
+    async def _hold(self, on: bool) -> None:
+        """Nobody listens on hold: what is being said is broken off."""
+        self._call.on_hold = on
+        if on and self._call.agent_busy:
+            await self._interrupt()
 
     async def _apologise(self) -> None:
         """Asks the caller to say again what could not be recognised."""

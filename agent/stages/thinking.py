@@ -41,7 +41,9 @@ class Thinking(FrameProcessor):
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         """Answers caller turns; passes everything else on."""
         await super().process_frame(frame, direction)
-        if isinstance(frame, CallerTurnFrame):
+        if isinstance(frame, CallerTurnFrame) and frame.turn.choice is not None:
+            await self._say(frame.turn, frame.turn.choice.spoken)
+        elif isinstance(frame, CallerTurnFrame):
             await self._answer(frame.turn)
         else:
             await self.push_frame(frame, direction)
@@ -57,6 +59,15 @@ class Thinking(FrameProcessor):
             turn.generated.set()
             turn.answer, turn.apologised = APOLOGY, True
             await self.push_frame(ClauseFrame(turn, APOLOGY))
+        await self.push_frame(AnswerEndFrame(turn))
+
+    async def _say(self, turn: Turn, text: str) -> None:
+        """Answers with a text of the menu's; the model is not asked."""
+        turn.answer = text
+        turn.generated.set()
+        clauses = Clauses()
+        for clause in clauses.feed(text) + clauses.flush():
+            await self.push_frame(ClauseFrame(turn, clause))
         await self.push_frame(AnswerEndFrame(turn))
 
     async def _generate(self, turn: Turn) -> None:

@@ -1,0 +1,185 @@
+"""The telephone door: who may call in over SIP, who answers, and where the stack is held."""
+
+import asyncio
+import ipaddress
+import logging
+import socket
+from collections.abc import Mapping
+from dataclasses import replace
+
+from agent.box import Box, BoxFull
+from agent.call import Origin
+from agent.config import Config
+from agent.phone_sections import TrunkConfig
+from telephony.sip import AGENT_USER, SipAccount, SipSettings, SipStack
+from telephony.transport import CallGone, Ringing
+from telephony.trunk import Address, CallRefused, Inbound, Trunk, Trunks
+from telephony.trunk_load import TrunkLoad
+
+log = logging.getLogger(__name__)
+
+LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
+SPARE_CALLS = 8
+"""Beyond the box's places the stack still lets a caller in, to be told that all are taken."""
+RESOLVE_LIMIT_S = 5.0
+
+
+class Phone:
+    """The SIP door of one box. Use as an async context manager; raises SipError on the way in."""
+
+    def __init__(self, config: Config, environ: Mapping[str, str]) -> None:
+        self._config = config
+        self._trunks = {
+            name: trunk_of(name, trunk, config, environ) for name, trunk in config.trunks.items()
+        }
+        self.trunks = self._judge()
+        self.load = TrunkLoad()
+        self.stack = SipStack(settings_of(config, self._trunks))
+        self._box: Box | None = None
+
+    @property
+    def address(self) -> str:
+        """What to dial from a softphone."""
+        host = self._config.sip.host
+        if host in ("0.0.0.0", "::"):
+            host = _own_address()
+        shown = f"[{host}]" if ":" in host else host
+        port = "" if self.stack.port == 5060 else f":{self.stack.port}"
+        return f"sip:{AGENT_USER}@{shown}{port}"
+
+    async def open(self, box: Box) -> None:
+        """Listens, and answers calls for ``box``. Raises SipError."""
+        self._box = box
+        for name, trunk in self._trunks.items():
+            if trunk.registers:
+                # Its calls come from where it is registered, without being listed.
+                found = await _addresses_of(trunk.host)
+                allow = (*trunk.allow, *(ipaddress.ip_network(address) for address in found))
+                self._trunks[name] = replace(trunk, allow=allow)
+        self.trunks = self._judge()
+        await self.stack.open(self._on_call)
+
+    async def close(self) -> None:
+        """Hangs up what is left and stops listening."""
+        await self.stack.close()
+
+    def _judge(self) -> Trunks:
+        sip = self._config.sip
+        allow = tuple(ipaddress.ip_network(network) for network in sip.allow)
+        return Trunks(
+            self._trunks.values(), allow=(*LOOPBACK, *allow), profiles=self._config.profiles
+        )
+
+    async def _on_call(self, ringing: Ringing) -> None:
+        try:
+            inbound = self.trunks.inbound(ringing.source, ringing.dialled, ringing.trunk)
+            if inbound.trunk is not None:
+                self.load.begin_inbound(inbound.trunk)
+        except CallRefused as refused:
+            log.warning("call from %s (%s) refused: %s", ringing.caller, ringing.source, refused)
+            await ringing.reject(refused.status, refused.phrase)
+            return
+        try:
+            await self._take(ringing, inbound)
+        except BoxFull as full:
+            log.warning("call from %s refused: %s", ringing.caller, full)
+            await ringing.reject(503, "Service Unavailable")
+        except CallGone as gone:
+            log.info("call from %s: %s", ringing.caller, gone)
+        finally:
+            if inbound.trunk is not None:
+                self.load.end(inbound.trunk)
+
+    async def _take(self, ringing: Ringing, inbound: Inbound) -> None:
+        assert self._box is not None
+        with self._box.reserve():
+            line = await ringing.answer()
+        origin = Origin(
+            dialled=ringing.dialled,
+            trunk=inbound.trunk.name if inbound.trunk else "",
+            profile=inbound.profile,
+        )
+        try:
+            run = await self._box.answer(line, origin=origin)
+        except BoxFull:
+            # The language model alone was full; a 503 comes too late.
+            await line.hang_up()
+            raise
+        await run.over.wait()
+
+
+def settings_of(config: Config, trunks: Mapping[str, Trunk]) -> SipSettings:
+    """The stack's settings."""
+    sip = config.sip
+    return SipSettings(
+        host=sip.host,
+        port=sip.port,
+        tls_certificate=sip.tls_certificate,
+        tls_ca=sip.tls_ca,
+        rtp_ports=sip.rtp_ports,
+        codecs=sip.codecs,
+        srtp=sip.srtp,
+        rtp_timeout_s=round(sip.rtp_timeout_s),
+        max_calls=config.calls.max_calls + SPARE_CALLS,
+        accounts=tuple(
+            SipAccount(
+                name=trunk.name,
+                host=trunk.host,
+                user=trunk.username or trunk.caller_id.lstrip("+") or AGENT_USER,
+                password=trunk.password,
+                auth_user=trunk.auth_user,
+                transport=trunk.transport,
+                register=trunk.registers,
+                srtp=trunk.srtp,
+            )
+            for trunk in trunks.values()
+        ),
+    )
+
+
+def trunk_of(name: str, section: TrunkConfig, config: Config, environ: Mapping[str, str]) -> Trunk:
+    """One trunk of the settings, as `telephony.trunk` has it."""
+    return Trunk(
+        name=name,
+        host=section.host,
+        transport=section.transport,
+        srtp=section.srtp or config.sip.srtp,
+        username=section.username or "",
+        password=section.secret(environ),
+        auth_user=section.auth_user or "",
+        registers=section.registers,
+        allow=tuple(ipaddress.ip_network(network) for network in section.allow),
+        numbers=section.numbers,
+        profile=section.profile or "",
+        destinations=section.destinations,
+        caller_id=section.caller_id or "",
+        max_calls=section.max_calls,
+        calls_per_minute=section.calls_per_minute,
+    )
+
+
+async def _addresses_of(host: str) -> list[Address]:
+    """The addresses behind ``host[:port]``; none, and a line in the log, where it has none."""
+    name = host.strip("[]") if host.count(":") != 1 else host.partition(":")[0]
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(RESOLVE_LIMIT_S):
+            found = await loop.getaddrinfo(name, None, type=socket.SOCK_DGRAM)
+    except (OSError, TimeoutError) as error:
+        log.error(
+            "%s has no address now (%s): its calls are refused; list them in `allow`", host, error
+        )
+        return []
+    return sorted({ipaddress.ip_address(address[0]) for *_, address in found}, key=str)
+
+
+def _own_address() -> str:
+    """The address that other machines know this one by; loopback where there is no network."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            # Nothing is sent: connecting a datagram socket only chooses a route.
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return "127.0.0.1"
+        own: str = probe.getsockname()[0]
+        return own
