@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, SecretStr
 
 from agent.sections import Name, Section, unset
 from telephony.destinations import rule_fault
-from telephony.numbers import dialled_key, number_fault
+from telephony.numbers import dialled_key, normalise
 
 Transport = Literal["udp", "tcp", "tls"]
 Srtp = Literal["off", "optional", "required"]
@@ -64,9 +64,10 @@ def _ports(text: str) -> str:
 
 
 def _number(text: str) -> str:
-    if fault := number_fault(text):
-        raise ValueError(f"must be a telephone number: {fault}")
-    return text
+    try:
+        return normalise(text)
+    except ValueError as error:
+        raise ValueError(f"must be a telephone number: {error}") from None
 
 
 def _rule(text: str) -> str:

@@ -34,15 +34,6 @@ def normalise(text: str) -> str:
     return number
 
 
-def number_fault(text: str) -> str:
-    """What is wrong with ``text`` as a number; empty: nothing."""
-    try:
-        normalise(text)
-    except ValueError as error:
-        return str(error)
-    return ""
-
-
 def user_part(text: str) -> str:
     """The number or name in a ``tel:`` or ``sip:`` URI; other text as it is."""
     scheme = _SCHEME.match(text)
