@@ -34,7 +34,7 @@ class ToneAgent:
         """One call, from answer to its end."""
         line = await ringing.answer()
         self.answered += 1
-        sending = None if self._echo else asyncio.create_task(_tone(line), name="tone")
+        sending = None if self._echo else asyncio.create_task(play_tone(line), name="tone")
         try:
             while (got := await line.receive()) is not None:
                 if isinstance(got, bytes):
@@ -50,7 +50,8 @@ class ToneAgent:
             log.info("call over: %s", line.cause.value)
 
 
-async def _tone(line: Line) -> None:
+async def play_tone(line: Line) -> None:
+    """Sends the tone until it is cancelled."""
     rate_hz = line.sample_rate_hz
     # A whole number of periods, so that the seam is silent.
     seconds = np.arange(rate_hz) / rate_hz

@@ -18,7 +18,7 @@ from baresip import (
 )
 from baresip import TransferFailed as BaresipTransferFailed
 from baresip.audio import AudioInfo
-from baresip.call import CallState, DigitEvent
+from baresip.call import CallState
 from numpy.typing import NDArray
 
 from telephony.continuity import Continuity
@@ -45,6 +45,8 @@ WIDEBAND_HZ = 16000
 """What Opus is decoded to: no engine here hears above it."""
 TRANSFER_LIMIT_S = 32.0
 """RFC 3515 sets no limit; a phone rings for this long."""
+KEY_PAUSE_S = 0.04
+"""Nobody presses a key twice within this (ITU-T Q.24): a packet of it came late."""
 REFRESH_TRIES = 10
 REFRESH_PAUSE_S = 0.2
 """A hold may have to wait for another exchange on the same call (RFC 3261, 14.1: 491)."""
@@ -74,9 +76,11 @@ class SipLine:
         self._room = asyncio.Event()
         self._over = asyncio.Event()
         self._held = False
+        self._pressed: tuple[str, float] | None = None
+        """The key that is down, and since when."""
+        self._released = ("", -KEY_PAUSE_S)
         self._tune()
         call.on(self._on_event)
-        call.on_dtmf(self._on_digit)
         if call.state is CallState.CLOSED:
             self._end("")
 
@@ -259,14 +263,29 @@ class SipLine:
             self._hold(True)
         elif event.event is Event.CALL_RESUME:
             self._hold(False)
+        elif event.event is Event.CALL_DTMF_START and event.text:
+            self._key_down(event.text, time.monotonic())
+        elif event.event is Event.CALL_DTMF_END:
+            self._key_up(time.monotonic())
 
     def _hold(self, on: bool) -> None:
         self._held = on
         self._continuity.restart()
         self._put(Held(on))
 
-    def _on_digit(self, digit: DigitEvent) -> None:
-        self._put(Digit(digit.digit, digit.duration_ms))
+    def _key_down(self, key: str, now_s: float) -> None:
+        if key == self._released[0] and now_s - self._released[1] < KEY_PAUSE_S:
+            return
+        # A second key while one is down: its release was lost, or INFO came in a burst.
+        self._key_up(now_s)
+        self._pressed = (key, now_s)
+
+    def _key_up(self, now_s: float) -> None:
+        pressed, self._pressed = self._pressed, None
+        if pressed is not None:
+            key, since_s = pressed
+            self._released = (key, now_s)
+            self._put(Digit(key, int((now_s - since_s) * 1000)))
 
     def _end(self, reason: str) -> None:
         if self._over.is_set():
