@@ -10,6 +10,7 @@ from sqlalchemy import (
     JSON,
     Boolean,
     Column,
+    ColumnElement,
     Connection,
     Engine,
     Integer,
@@ -17,6 +18,7 @@ from sqlalchemy import (
     String,
     Table,
     create_engine,
+    delete,
     event,
     select,
     update,
@@ -52,6 +54,13 @@ TURNS = Table(
     Column("interrupted", Boolean, nullable=False),
     Column("record", JSON, nullable=False),
 )
+HOLDERS = Table(
+    "call_holders",
+    _METADATA,
+    Column("call_id", String, primary_key=True),
+    Column("holder", String, nullable=False, index=True),
+)
+"""Which process a call under way is in; no row: over, or not known."""
 
 
 class StoreError(Exception):
@@ -81,33 +90,50 @@ def open_engine(path: Path, *, create: bool = True) -> Engine:
     return engine
 
 
-def write(connection: Connection, records: Iterable[CallRecord | TurnRecord]) -> None:
-    """Puts records in; a later record of the same call or turn replaces an earlier one."""
+def write(
+    connection: Connection, records: Iterable[CallRecord | TurnRecord], holder: str | None = None
+) -> None:
+    """Puts records in; a later record of the same call or turn replaces an earlier one.
+
+    ``holder``: the process that calls which begin here are in; None: not known.
+    """
     for record in records:
         if isinstance(record, TurnRecord):
             _put(connection, TURNS, _turn_row(record))
         elif record.cause is None:
             # A start that is written again after the end must not undo the end.
             row = insert(CALLS).values(_call_row(record))
-            connection.execute(row.on_conflict_do_nothing())
+            begun = connection.execute(row.on_conflict_do_nothing()).rowcount
+            if begun and holder:
+                _put(connection, HOLDERS, {"call_id": record.call_id, "holder": holder})
         else:
             _put(connection, CALLS, _call_row(record))
+            connection.execute(delete(HOLDERS).where(HOLDERS.c.call_id == record.call_id))
 
 
 def mark_unfinished(connection: Connection, before: datetime) -> int:
-    """Gives calls begun before ``before`` that never ended their cause; returns how many."""
+    """Gives calls begun before ``before`` that never ended their cause; returns how many.
+
+    Calls of a known process are not its business: see ``end_orphans``.
+    """
+    unknown = HOLDERS.c.holder.is_(None) & (CALLS.c.started_at < to_text(before))
+    return end_unfinished(connection, unknown)
+
+
+def end_unfinished(connection: Connection, which: ColumnElement[bool]) -> int:
+    """Gives those calls under way their cause; ``which`` may ask for the holder's columns."""
     rows = connection.execute(
-        select(CALLS.c.call_id, CALLS.c.record).where(
-            CALLS.c.cause.is_(None), CALLS.c.started_at < to_text(before)
-        )
+        select(CALLS.c.call_id, CALLS.c.record)
+        .outerjoin(HOLDERS, HOLDERS.c.call_id == CALLS.c.call_id)
+        .where(CALLS.c.cause.is_(None), which)
     ).all()
+    ended = 0
     for call_id, record in rows:
-        connection.execute(
-            update(CALLS)
-            .where(CALLS.c.call_id == call_id)
-            .values(cause=BOX_STOPPED, record={**record, "cause": BOX_STOPPED})
-        )
-    return len(rows)
+        # Its own process may have written the end since.
+        still_open = update(CALLS).where(CALLS.c.call_id == call_id, CALLS.c.cause.is_(None))
+        values = {"cause": BOX_STOPPED, "record": {**record, "cause": BOX_STOPPED}}
+        ended += connection.execute(still_open.values(values)).rowcount
+    return ended
 
 
 def is_corrupt(error: Exception) -> bool:

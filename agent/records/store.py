@@ -21,6 +21,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from agent.records import history
+from agent.records.holder import Holder, end_orphans
 from agent.records.record import CallRecord, TurnRecord
 from agent.records.schema import (
     StoreError,
@@ -45,6 +46,7 @@ class CallStore:
         self._retry_s = retry_s
         self._opened_at = datetime.now(UTC)
         self._spill = Spill(path)
+        self._holder = Holder(path)
         self._engine: Engine | None = None
         self._lock_file: IO[str] | None = None
         self._changed = threading.Condition()
@@ -163,6 +165,7 @@ class CallStore:
         if unsafe:
             log.error("call records: %d lost: no disk took them before the box stopped", unsafe)
         self._let_go()
+        self._holder.release()
         if self._lock_file:
             self._lock_file.close()
 
@@ -184,7 +187,10 @@ class CallStore:
     def _write_waiting(self) -> None:
         """Everything that waits, in one transaction. Only this thread shortens ``_waiting``."""
         if self._engine is None:
-            self._engine = open_engine(self.path)
+            engine = open_engine(self.path)
+            self._holder.hold()
+            self._end_orphans(engine)
+            self._engine = engine
         if not self._is_owner:
             self._take_over(self._engine)
         records = list(self._waiting)
@@ -214,11 +220,17 @@ class CallStore:
         if stopped:
             log.warning("call records: calls that the box stopped in: %d", stopped)
 
+    def _end_orphans(self, engine: Engine) -> None:
+        with engine.begin() as connection:
+            ended = end_orphans(connection, self.path)
+        if ended:
+            log.warning("call records: calls of another process, which is gone: %d", ended)
+
     def _replay(self, engine: Engine, files: list[Path], records: list[Record]) -> None:
         with engine.begin() as connection:
             for file in files:
                 write(connection, self._spill.read(file))
-            write(connection, records)
+            write(connection, records, self._holder.name)
         for file in files:
             file.unlink(missing_ok=True)
 
