@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from pipecat.transports.base_transport import BaseTransport
 
@@ -17,6 +18,9 @@ from agent.pipeline import CallRun
 from agent.records.store import CallStore
 from models.errors import EngineError
 from telephony.transport import HangupCause, Line, LineControl, LineEvent
+
+if TYPE_CHECKING:
+    from agent.outbound import Outbound
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +46,8 @@ class Box:
         self._reserved = 0
         """Places kept for calls that are being answered."""
         self._tasks: set[asyncio.Task[HangupCause]] = set()
+        self.outbound: Outbound | None = None
+        """Places calls; None where no door does."""
         self._closing = False
 
     @classmethod
@@ -181,6 +187,8 @@ class Box:
     async def drain(self) -> None:
         """Takes no new call; lets those under way finish for ``drain_s``, then ends them."""
         self._closing = True
+        if self.outbound is not None:
+            await self.outbound.close()
         limit_s = self.config.calls.drain_s
         if self._tasks:
             log.info("waiting up to %.0f s for %d calls", limit_s, len(self._tasks))

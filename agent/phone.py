@@ -10,6 +10,7 @@ from dataclasses import replace
 from agent.box import Box, BoxFull
 from agent.call import Origin
 from agent.config import Config
+from agent.outbound import Outbound
 from agent.phone_sections import TrunkConfig
 from telephony.sip import AGENT_USER, SipAccount, SipSettings, SipStack
 from telephony.transport import CallGone, Ringing
@@ -58,6 +59,7 @@ class Phone:
                 self._trunks[name] = replace(trunk, allow=allow)
         self.trunks = self._judge()
         await self.stack.open(self._on_call)
+        box.outbound = Outbound(box, self.stack, self.trunks, self.load)
 
     async def close(self) -> None:
         """Hangs up what is left and stops listening."""
@@ -121,19 +123,26 @@ def settings_of(config: Config, trunks: Mapping[str, Trunk]) -> SipSettings:
         srtp=sip.srtp,
         rtp_timeout_s=round(sip.rtp_timeout_s),
         max_calls=config.calls.max_calls + SPARE_CALLS,
-        accounts=tuple(
-            SipAccount(
-                name=trunk.name,
-                host=trunk.host,
-                user=trunk.username or trunk.caller_id.lstrip("+") or AGENT_USER,
-                password=trunk.password,
-                auth_user=trunk.auth_user,
-                transport=trunk.transport,
-                register=trunk.registers,
-                srtp=trunk.srtp,
-            )
-            for trunk in trunks.values()
-        ),
+        accounts=tuple(map(account_of, trunks.values())),
+    )
+
+
+def account_of(trunk: Trunk) -> SipAccount:
+    """A trunk as the stack must know it.
+
+    Carriers read the caller's number from From, which is the account's own name. Where the box
+    registers, that is the name it registers; each call then shows the number besides.
+    """
+    name = trunk.username or AGENT_USER
+    return SipAccount(
+        name=trunk.name,
+        host=trunk.host,
+        user=name if trunk.registers else trunk.caller_id or name,
+        password=trunk.password,
+        auth_user=trunk.auth_user or trunk.username,
+        transport=trunk.transport,
+        register=trunk.registers,
+        srtp=trunk.srtp,
     )
 
 

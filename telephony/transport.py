@@ -118,7 +118,7 @@ class Dial:
     trunk: str = ""
     """The trunk that carries it; empty: straight to the target's host."""
     caller_id: str = ""
-    """The number or name to show; empty: the trunk's own."""
+    """The SIP URI to show in P-Preferred-Identity (RFC 3325); empty: From alone says who calls."""
     answer_limit_s: float = 30.0
     """How long it may ring."""
 
