@@ -19,6 +19,7 @@ from fastapi.staticfiles import StaticFiles
 from agent.box import Box, BoxFull
 from agent.config import Config, ServerConfig, is_loopback
 from agent.web.body import read_body
+from agent.web.calls_api import calls_routes
 from agent.web.carrier_messages import MESSAGE_LIMIT_BYTES
 from agent.web.carriers import WEBHOOKS, carrier_routes
 from agent.web.listener import listen
@@ -38,6 +39,8 @@ SECURITY_HEADERS = {
     "Permissions-Policy": "microphone=(self)",
     "Cache-Control": "no-cache",
 }
+GUARDED = ("/api/", "/v1/")
+"""What the token opens, where there is one."""
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 
 Next = Callable[[Request], Awaitable[Response]]
@@ -93,6 +96,7 @@ def make_app(box: Box) -> FastAPI:
         return {"calls": [record.to_json() for record in records]}
 
     app.include_router(carrier_routes(box))
+    app.include_router(calls_routes(box))
     app.mount("/", StaticFiles(directory=str(_static()), html=True), name="page")
     return app
 
@@ -171,7 +175,7 @@ def _refusal(request: Request, config: Config) -> Response | None:
     origin = request.headers.get("Origin")
     if origin is not None and urlsplit(origin).netloc != request.headers.get("Host"):
         return _error(403, f"this box answers its own page, not one of {origin}")
-    if token is not None and request.url.path.startswith("/api/"):
+    if token is not None and request.url.path.startswith(GUARDED):
         shown = request.headers.get("Authorization", "").removeprefix("Bearer ")
         if not hmac.compare_digest(shown.encode(), token.get_secret_value().encode()):
             return _error(401, "show the box's token: Authorization: Bearer TOKEN")

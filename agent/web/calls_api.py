@@ -1,0 +1,126 @@
+"""Calls that a program has the box place: ``/v1/calls``."""
+
+import asyncio
+import json
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from agent.box import Box, BoxFull
+from agent.outbound import MAX_ANSWER_LIMIT_S, Outbound
+from agent.placed_call import CallRequest, PlacedCall
+from agent.web.body import read_body
+from telephony.trunk import DialRefused, Fault
+
+BODY_LIMIT_BYTES = 4 * 1024
+LIST_LIMIT = 500
+STATUS_OF = {Fault.BAD_REQUEST: 400, Fault.NOT_ALLOWED: 403, Fault.TOO_MANY: 429}
+NO_DOOR = (
+    "this box places no calls: its telephone door is closed; set `enabled` in [sip] and see "
+    "what `offhook serve` says of the port"
+)
+
+Text = Annotated[str, Field(max_length=255)]
+
+
+class NewCall(BaseModel):
+    """The body of ``POST /v1/calls``."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    to: Annotated[str, Field(min_length=1, max_length=255)]
+    trunk: Text = ""
+    profile: Text = ""
+    caller_id: Text = ""
+    answer_limit_s: Annotated[float, Field(gt=0, le=MAX_ANSWER_LIMIT_S)] = 30.0
+
+
+def calls_routes(box: Box) -> APIRouter:
+    """The routes; `agent.web.server` asks for the token before them."""
+    routes = APIRouter(prefix="/v1")
+
+    @routes.post("/calls")
+    async def place(request: Request, wait: bool = False) -> Response:
+        """Places a call: 201 as soon as it is dialled, with ``wait`` once it is decided."""
+        body = await read_body(request, BODY_LIMIT_BYTES)
+        if body is None:
+            return _error(413, f"the body is over {BODY_LIMIT_BYTES // 1024} KiB")
+        try:
+            new = NewCall.model_validate_json(body)
+        except ValidationError as error:
+            return _error(400, _mistakes(error))
+        if box.outbound is None:
+            return _error(503, NO_DOOR)
+        try:
+            call = box.outbound.place(CallRequest(**new.model_dump()))
+        except DialRefused as refused:
+            return _error(STATUS_OF[refused.fault], str(refused))
+        except BoxFull as full:
+            return _error(503, str(full))
+        if wait:
+            await box.outbound.settled(call)
+        return JSONResponse(
+            call.to_json(), status_code=201, headers={"Location": f"/v1/calls/{call.call_id}"}
+        )
+
+    @routes.get("/calls")
+    async def recent(limit: int = 20) -> dict[str, Any]:
+        """The latest placed calls of this process, latest first."""
+        known = box.outbound.recent(max(1, min(limit, LIST_LIMIT))) if box.outbound else []
+        return {"calls": [call.to_json() for call in known]}
+
+    @routes.get("/calls/{call_id}")
+    async def show(call_id: str) -> Response:
+        """One placed call; an older one as its record tells."""
+        call = _known(box.outbound, call_id) or await _recorded(box, call_id)
+        return JSONResponse(call.to_json()) if call else _nobody(call_id)
+
+    @routes.delete("/calls/{call_id}")
+    async def hang_up(call_id: str) -> Response:
+        """Gives up a call, or ends it where it was answered; 409 where it is over."""
+        call = _known(box.outbound, call_id)
+        if call is None or box.outbound is None:
+            return _nobody(call_id)
+        if not box.outbound.hang_up(call):
+            return _error(409, f"call {call_id} is over")
+        return JSONResponse(call.to_json(), status_code=202)
+
+    return routes
+
+
+def _known(outbound: Outbound | None, call_id: str) -> PlacedCall | None:
+    return outbound.find(call_id) if outbound else None
+
+
+async def _recorded(box: Box, call_id: str) -> PlacedCall | None:
+    found = await asyncio.to_thread(box.store.call, call_id)
+    if found is None or found[0].direction != "outbound" or found[0].call_id != call_id:
+        return None
+    return PlacedCall.from_record(found[0])
+
+
+def _mistakes(error: ValidationError) -> str:
+    """What is wrong with the body, each field by name."""
+    said = []
+    for detail in error.errors(include_url=False, include_context=False, include_input=False):
+        name = ".".join(str(part) for part in detail["loc"])
+        if not name:
+            shape = json.dumps({"to": "+15551234567"})
+            return f"the body must be a JSON object such as {shape}: {detail['msg']}"
+        if detail["type"] == "extra_forbidden":
+            said.append(f"unknown field `{name[:40]}`; fields: {', '.join(NewCall.model_fields)}")
+        elif detail["type"] == "missing":
+            said.append(f"`{name}` is missing: a telephone number or a SIP address")
+        else:
+            said.append(f"`{name}`: {detail['msg']}")
+    return "; ".join(said)
+
+
+def _nobody(call_id: str) -> JSONResponse:
+    return _error(404, f"this box has placed no call {call_id[:40]!r}")
+
+
+def _error(status: int, message: str) -> JSONResponse:
+    return JSONResponse({"error": message}, status_code=status)
