@@ -387,6 +387,10 @@ class Call:
             rented_usd=self._bill.rented_usd(usage) if cause else {},
             turns=self._turns,
             latencies_ms=tuple(self._latencies_ms),
+            direction=self.origin.direction,
+            dialled=self.origin.dialled,
+            trunk=self.origin.trunk,
+            profile=self.origin.profile,
         )
 
 

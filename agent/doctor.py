@@ -19,6 +19,7 @@ from agent.records.history import recent_calls
 from agent.records.schema import StoreError
 from agent.records.spill import Spill
 from models.errors import ModelError
+from telephony.sip_error import SipError
 
 Kind = Literal["stt", "llm", "tts", "vad", "turn"]
 KINDS: tuple[Kind, ...] = ("stt", "llm", "tts", "vad", "turn")
@@ -66,6 +67,8 @@ def examine(path: Path | None, environ: Mapping[str, str]) -> Iterator[Finding]:
     folder = existing_folder(config.records.path.expanduser())
     yield findings.disk(shutil.disk_usage(folder).free / MEGABYTE, str(folder))
     yield look_at_port(config.server.host, config.server.port)
+    if config.sip.enabled:
+        yield look_at_telephone(config, environ)
     yield findings.microphone(config.server.host)
     for kind in KINDS:
         if kind == "llm" and config.llm.endpoint:
@@ -129,6 +132,18 @@ def look_at_port(host: str, number: int) -> Finding:
     except OSError as error:
         return findings.port(host, number, error.strerror or str(error), holder(number))
     return findings.port(host, number, None, None)
+
+
+def look_at_telephone(config: Config, environ: Mapping[str, str]) -> Finding:
+    """Looks whether the SIP door could open, and what one would dial."""
+    from agent.phone import Phone
+
+    phone = Phone(config, environ)
+    try:
+        phone.stack.check()
+    except SipError as error:
+        return findings.telephone("", str(error))
+    return findings.telephone(phone.address, None)
 
 
 def holder(number: int) -> str | None:

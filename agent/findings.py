@@ -86,6 +86,13 @@ def port(host: str, number: int, obstacle: str | None, holder: str | None) -> Fi
     )
 
 
+def telephone(address: str, obstacle: str | None) -> Finding:
+    """``obstacle``: why the SIP door cannot open; else ``address`` is what to dial."""
+    if obstacle is not None:
+        return Finding("telephone", "broken", obstacle)
+    return Finding("telephone", "fine", f"dial {address} from any softphone")
+
+
 def microphone(host: str) -> Finding:
     """Browsers give a page the microphone on localhost or over https only."""
     if is_loopback(host):

@@ -52,6 +52,11 @@ class Keypad:
     def __init__(self) -> None:
         self._keys = ""
 
+    @property
+    def pending(self) -> bool:
+        """Whether a row has begun."""
+        return bool(self._keys)
+
     def press(self, key: str) -> bool:
         """Takes one key; True where that completes the row."""
         if key == END_KEY and self._keys:

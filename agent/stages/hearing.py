@@ -247,10 +247,10 @@ class Hearing(FrameProcessor):
             self._keys_pause = None
         if self._call.agent_busy:
             await self._interrupt()
-        choice = self._call.menu.for_key(key)
+        # A key of the menu acts at once, unless it stands within a number.
+        choice = None if self._keypad.pending else self._call.menu.for_key(key)
         if choice is not None:
-            keys = self._keypad.take() + key
-            await self._answer_keys(keys, choice)
+            await self._answer_keys(key, choice)
         elif self._keypad.press(key):
             await self._answer_keys(self._keypad.take(), None)
         else:

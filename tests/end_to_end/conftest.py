@@ -29,14 +29,16 @@ def open_box(engines: Engines, tmp_path: Path) -> OpenBox:
     """`async with open_box(OFFHOOK_...=...) as box`: drained at the end; engines live on."""
 
     @asynccontextmanager
-    async def opened(**settings: str) -> AsyncIterator[Box]:
+    async def opened(toml: str = "", **settings: str) -> AsyncIterator[Box]:
         environ = {
             "OFFHOOK_RECORDS__PATH": str(tmp_path / "calls.sqlite3"),
             "OFFHOOK_CALLS__DRAIN_S": "0",
             "OFFHOOK_LLM__MAX_TOKENS": "24",  # short answers, short tests
             **settings,
         }
-        config = load_config(None, environ)
+        file = tmp_path / "offhook.toml"
+        file.write_text(toml)
+        config = load_config(file, environ)
         box = Box(config, engines, CallStore(config.records.path), Bill.load(config))
         try:
             yield box
