@@ -9,7 +9,13 @@ from pathlib import Path
 EXIT_FAULT = 2
 """Exit status where the user's input or machine is at fault; the message says how."""
 
-COMMANDS = ("agent.serve_command", "agent.doctor", "agent.calls_command", "models.command")
+COMMANDS = (
+    "agent.serve_command",
+    "agent.doctor",
+    "agent.call_command",
+    "agent.calls_command",
+    "models.command",
+)
 
 DESCRIPTION = """\
 Offhook: one box that answers the phone with an AI, all on this machine.
@@ -18,6 +24,7 @@ Offhook: one box that answers the phone with an AI, all on this machine.
                     then serves the page to talk to it yourself
   offhook serve     opens the doors and answers calls
   offhook doctor    checks this machine, one line each: fine, or what to do
+  offhook call      dials a number and lets the agent talk
   offhook calls     what was said, how fast, and what it cost
   offhook models    which models there are, and how to get and choose them
   offhook bench     measures a box from the caller's side of the wire
