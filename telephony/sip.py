@@ -7,7 +7,6 @@ since baresip keeps its state in globals; when its thread dies the process must 
 
 import asyncio
 import logging
-import re
 import socket
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
@@ -28,10 +27,11 @@ from baresip import (
     StaleHandleError,
     UserAgent,
 )
-from baresip.call import Call
+from baresip.call import Call, CallState
 
 from telephony import sip_native
 from telephony.causes import outcome_of
+from telephony.sip_address import Transport, address_of, target_fault, transport_of, user_of
 from telephony.sip_error import SipError
 from telephony.sip_line import SipLine, service
 from telephony.transport import (
@@ -46,7 +46,6 @@ from telephony.transport import (
 
 log = logging.getLogger(__name__)
 
-Transport = Literal["udp", "tcp", "tls"]
 Srtp = Literal["off", "optional", "required"]
 OnCall = Callable[[Ringing], Awaitable[None]]
 
@@ -65,7 +64,6 @@ MEDIA_PAUSE_S = 0.005
 ANSWER_LIMIT_S = 10.0
 """Without its ACK, an answered call is no call: 64 * T1 would be 32 s (RFC 3261, 13.3.1.4)."""
 REGISTER_RETRY_S = (2.0, 5.0, 15.0, 60.0)
-_ADDRESS = re.compile(r"<?(sips?|tel):(?:([^@;>?]*)@)?([^;>?]*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,12 +209,19 @@ class SipStack(CallTransport):
     async def dial(self, dial: Dial) -> Dialled:
         """Places a call and waits until it is answered or is not."""
         runtime, agent = self._runtime, self._agents.get(dial.trunk or transport_of(dial.target))
-        if runtime is None or agent is None or self.dead.is_set():
-            reason = f"no trunk `{dial.trunk}` in the SIP stack" if dial.trunk else "SIP is closed"
+        if fault := target_fault(dial.target):
+            reason = f"{dial.target!r} cannot be called: {fault}"
+            return Dialled(CallOutcome.FAILED, reason=reason)
+        if runtime is None or self.dead.is_set():
+            return Dialled(CallOutcome.FAILED, reason="SIP is closed")
+        if agent is None:
+            reason = f"no trunk `{dial.trunk}` in the SIP stack"
+            if not dial.trunk:
+                reason = "no TLS here: `tls_certificate` in [sip] is not set"
             return Dialled(CallOutcome.FAILED, reason=reason)
         headers = {"P-Preferred-Identity": f"<{dial.caller_id}>"} if dial.caller_id else None
         try:
-            call = await agent.dial(dial.target, headers)
+            call = await _place(runtime, agent, dial.target, headers)
         except (BaresipError, ValueError) as error:
             return Dialled(CallOutcome.FAILED, reason=str(error))
         try:
@@ -238,7 +243,7 @@ class SipStack(CallTransport):
     async def line(self, call: Call, caller: str, dialled: str) -> SipLine:
         """The audio of an established call, serviced from here on."""
         for _ in range(MEDIA_TRIES):
-            if _has_audio(call):
+            if _has_audio(call) or call.state is CallState.CLOSED:
                 break
             await asyncio.sleep(MEDIA_PAUSE_S)
         else:
@@ -399,35 +404,6 @@ class SipStack(CallTransport):
         self.dead.set()
 
 
-def address_of(text: str) -> str:
-    """``user@host`` of a SIP address in whatever dress, or the number of a ``tel:``."""
-    found = _ADDRESS.search(text)
-    if not found:
-        return ""
-    scheme, user, host = found.groups()
-    if scheme == "tel":
-        return str(host)
-    return f"{user}@{host}" if user else str(host)
-
-
-def user_of(text: str) -> str:
-    """The user part of a SIP address: the number that was dialled."""
-    found = _ADDRESS.search(text)
-    if not found:
-        return ""
-    scheme, user, host = found.groups()
-    return str(host) if scheme == "tel" else str(user or "")
-
-
-def transport_of(uri: str) -> Transport:
-    """Which transport a SIP URI asks for; UDP unless it says (RFC 3261, 19.1.1)."""
-    if uri.startswith("sips:"):
-        return "tls"
-    found = re.search(r";transport=(udp|tcp|tls)", uri, re.IGNORECASE)
-    transport: Transport = found[1].lower() if found else "udp"  # type: ignore[assignment]
-    return transport
-
-
 def take_port(host: str, port: int, *, tls: bool) -> int:
     """``port`` if UDP and TCP (and TLS beside it) are free there; a free one for 0.
 
@@ -483,6 +459,22 @@ def _check_files(settings: SipSettings) -> None:
 
 def _srtp_params(srtp: Srtp) -> tuple[str, ...]:
     return {"off": (), "optional": ("mediaenc=srtp",), "required": ("mediaenc=srtp-mand",)}[srtp]
+
+
+async def _place(
+    runtime: Runtime, agent: UserAgent, target: str, headers: dict[str, str] | None
+) -> Call:
+    """Sends the INVITE. What came of it before the package listened is told to the call."""
+    early: list[StackEvent] = []
+    runtime.subscribe(early.append)
+    try:
+        call: Call = await agent.dial(target, headers)
+    finally:
+        runtime.unsubscribe(early.append)
+    for event in early:
+        # It listens from now on, so that it gets every event once.
+        call._on_stack_event(event)
+    return call
 
 
 def _has_audio(call: Call) -> bool:

@@ -81,6 +81,9 @@ class SipLine:
         self._released = ("", -KEY_PAUSE_S)
         self._tune()
         call.on(self._on_event)
+        # What happened before there was a line to tell it to.
+        if call.remote_on_hold:
+            self._hold(True)
         if call.state is CallState.CLOSED:
             self._end("")
 

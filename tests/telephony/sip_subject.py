@@ -162,6 +162,9 @@ class Subject:
             await self._control(do, call, command)
 
     async def _dial(self, command: dict[str, Any]) -> None:
+        if "stall_s" in command:
+            # Runs once the INVITE is on its way: the loop learns everything at once, later.
+            asyncio.get_running_loop().call_soon(time.sleep, command["stall_s"])
         dialled = await self.stack.dial(
             Dial(
                 command["target"],
@@ -252,7 +255,7 @@ def main() -> None:
     parser.add_argument("--answer-limit", type=float, default=sip.ANSWER_LIMIT_S)
     args = parser.parse_args()
     logging.basicConfig(
-        level=logging.INFO,
+        level=logging.DEBUG if args.settings.get("trace") else logging.INFO,
         stream=sys.stderr,
         format="%(asctime)s.%(msecs)03d %(name)s %(levelname)s %(message)s",
         datefmt="%H:%M:%S",

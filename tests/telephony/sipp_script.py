@@ -3,10 +3,12 @@
 ``Caller`` is sipp as the calling side, ``Callee`` as the called one; ``run`` starts sipp.
 """
 
+import hashlib
 import re
 import shutil
 import subprocess
 import tempfile
+import time
 import weakref
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,11 +68,17 @@ class _Steps:
         self.steps.append(f'<recv {kind}="{what}"{extra}>{inner}</recv>')
         return self
 
-    def ok(self) -> Self:
-        """Answers the last request of a dialog with 200."""
-        self.steps.append(
-            "<send><![CDATA[\nSIP/2.0 200 OK\n[last_Via:]\n[last_From:]\n[last_To:]\n"
-            "[last_Call-ID:]\n[last_CSeq:]\nContent-Length: 0\n\n]]></send>"
+    def ok(self, status: str = "200 OK", body: str = "", *headers: str) -> Self:
+        """Answers the last request of a dialog."""
+        self._send(
+            f"SIP/2.0 {status}",
+            [
+                *("[last_Via:]", "[last_From:]", "[last_To:]", "[last_Call-ID:]", "[last_CSeq:]"),
+                "Contact: <sip:sipp@[local_ip]:[local_port]>",
+                *headers,
+            ],
+            body,
+            retransmit=False,
         )
         return self
 
@@ -311,7 +319,33 @@ def run(
     )
     sipp = Sipp(process, port, folder)
     weakref.finalize(sipp, _reap, process, folder)
+    if not target_port:
+        _wait_bound(process, port)
     return sipp
+
+
+def _wait_bound(process: "subprocess.Popen[bytes]", port: int) -> None:
+    until_s = time.monotonic() + LIMIT_S
+    while f":{port:04X} " not in Path("/proc/net/udp").read_text():
+        assert process.poll() is None, f"sipp ended with {process.returncode}"
+        assert time.monotonic() < until_s, f"sipp does not listen on {port}"
+        time.sleep(0.01)
+
+
+def digest_is_right(message: str, password: str) -> bool:
+    """Whether a request's digest was made with ``password`` (RFC 2617, without or with qop)."""
+    (header,) = re.findall(r"^(?:Proxy-)?Authorization: Digest (.*?)\r?$", message, re.MULTILINE)
+    given = dict(re.findall(r'(\w+)="?([^",]*)"?', header))
+    method = message.split(" ", 1)[0]
+
+    def md5(text: str) -> str:
+        return hashlib.md5(text.encode()).hexdigest()
+
+    secret = md5(f"{given['username']}:{given['realm']}:{password}")
+    parts = [secret, given["nonce"], md5(f"{method}:{given['uri']}")]
+    if "qop" in given:
+        parts[2:2] = [given["nc"], given["cnonce"], given["qop"]]
+    return md5(":".join(parts)) == given["response"]
 
 
 def _reap(process: "subprocess.Popen[bytes]", folder: Path) -> None:

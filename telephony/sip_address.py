@@ -1,0 +1,77 @@
+"""SIP addresses: what they name, and which of them may be handed to the stack. Pure."""
+
+import re
+from ipaddress import IPv6Address
+from typing import Literal
+
+Transport = Literal["udp", "tcp", "tls"]
+
+MAX_TARGET = 255
+_ADDRESS = re.compile(r"<?(sips?|tel):(?:([^@;>?]*)@)?([^;>?]*)")
+_TARGET = re.compile(
+    r"(?P<scheme>sips?):"
+    r"(?:[A-Za-z0-9_.!~*'()&=+$,;?/%#-]{1,128}@)?"
+    r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]{1,253})"
+    r"(?::(?P<port>[0-9]{1,5}))?"
+    r"(?P<parameters>(?:;[A-Za-z0-9_.!~*'%+=-]+)*)"
+)
+_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
+_TRANSPORT = re.compile(r";transport=([^;]*)", re.IGNORECASE)
+
+
+def address_of(text: str) -> str:
+    """``user@host`` of a SIP address in whatever dress, or the number of a ``tel:``."""
+    found = _ADDRESS.search(text)
+    if not found:
+        return ""
+    scheme, user, host = found.groups()
+    if scheme == "tel":
+        return str(host)
+    return f"{user}@{host}" if user else str(host)
+
+
+def user_of(text: str) -> str:
+    """The user part of a SIP address: the number that was dialled."""
+    found = _ADDRESS.search(text)
+    if not found:
+        return ""
+    scheme, user, host = found.groups()
+    return str(host) if scheme == "tel" else str(user or "")
+
+
+def transport_of(uri: str) -> Transport:
+    """Which transport a SIP URI asks for; UDP unless it says (RFC 3261, 19.1.1)."""
+    if uri.lower().startswith("sips:"):
+        return "tls"
+    found = _TRANSPORT.search(uri)
+    transport: Transport = "udp"
+    if found and found[1].lower() in ("tcp", "tls"):
+        transport = found[1].lower()  # type: ignore[assignment]
+    return transport
+
+
+def target_fault(uri: str) -> str:
+    """What is wrong with a SIP URI that is to be called; empty where it may be.
+
+    Stricter than RFC 3261: no password, no headers. The stack must never see what it cannot
+    send to, since it frees such a call twice.
+    """
+    if len(uri) > MAX_TARGET:
+        return f"over {MAX_TARGET} characters"
+    found = _TARGET.fullmatch(uri)
+    if found is None:
+        return "not of the form sip:NAME@HOST, perhaps with :PORT and ;transport=tcp"
+    host = found["host"]
+    if host.startswith("["):
+        try:
+            IPv6Address(host[1:-1])
+        except ValueError:
+            return f"{host} is no IPv6 address"
+    elif not all(_LABEL.fullmatch(label) for label in host.removesuffix(".").split(".")):
+        return f"{host} is no host name"
+    if found["port"] and not 1 <= int(found["port"]) <= 65535:
+        return f"{found['port']} is no port"
+    transports = [name.lower() for name in _TRANSPORT.findall(found["parameters"])]
+    if len(transports) > 1 or not set(transports) <= {"udp", "tcp", "tls"}:
+        return "its transport is not udp, tcp or tls"
+    return ""
