@@ -272,6 +272,7 @@ class CarrierCaller:
         self.close_reason = ""
         self._to_say = asyncio.Queue[bytes]()
         self._hung_up = False
+        self._silent = False
         self._tasks: list[asyncio.Task[None]] = []
         self.socket: ClientConnection
 
@@ -316,6 +317,10 @@ class CarrierCaller:
         if not words:
             await self.socket.close()
 
+    def fall_silent(self) -> None:
+        """Sends nothing more, not even silence; the connection stays."""
+        self._silent = True
+
     def vanish(self) -> None:
         """The connection breaks."""
         self._hung_up = True
@@ -335,7 +340,7 @@ class CarrierCaller:
         pace = Pace()
         size = frame_bytes(self.carrier.rate_hz)
         try:
-            while not self._hung_up:
+            while not self._hung_up and not self._silent:
                 said = None if self._to_say.empty() else self._to_say.get_nowait()
                 for start in range(0, len(said or bytes(size)), size):
                     frame = (said or bytes(size))[start : start + size].ljust(size, b"\0")
