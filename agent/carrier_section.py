@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr
 
 from agent.sections import Name, Section
+from telephony.numbers import dialled_key
 from telephony.signatures import telnyx_key
 
 Secret = Annotated[SecretStr, Field(min_length=8)]
@@ -28,6 +29,14 @@ class CarriersConfig(Section):
     """With it the box ends Plivo calls over Plivo's API, besides closing their stream."""
     vonage_signature_secret: Secret | None = None
     """Opens the box to Vonage."""
+    numbers: dict[Name, Name] = {}
+    """Each dialled number (DID), and the profile that answers it; any other: [agent]."""
+
+    def profile_for(self, dialled: str) -> str:
+        """Who answers ``dialled``; empty: the agent itself."""
+        key = dialled_key(dialled)
+        named = (p for number, p in self.numbers.items() if dialled_key(number) == key)
+        return next(named, "")
 
     def faults(self, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         """A carrier signs the address it was told, and must be told where to stream to."""

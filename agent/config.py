@@ -184,7 +184,7 @@ def _check_together(
         for table, section in tables_in(config)
         for key, fault in section.faults(environ)
     ]
-    faults += profile_faults(config.trunks, tuple(config.profiles))
+    faults += profile_faults(config.trunks, config.carriers.numbers, tuple(config.profiles))
     messages = [f"{where((*t, key))}`{key}` in {title(t)} {fault}" for t, key, fault in faults]
     if messages:
         raise ConfigError("\n".join(messages))

@@ -171,7 +171,9 @@ class TrunkConfig(Section):
 
 
 def profile_faults(
-    trunks: Mapping[str, TrunkConfig], profiles: tuple[str, ...]
+    trunks: Mapping[str, TrunkConfig],
+    carriers_numbers: Mapping[str, str],
+    profiles: tuple[str, ...],
 ) -> Iterator[tuple[tuple[str, ...], str, str]]:
     """Where profiles are named that there are not: the table, the key, what is wrong."""
     if OWN_PROFILE in profiles:
@@ -180,13 +182,17 @@ def profile_faults(
             OWN_PROFILE,
             "is what [agent] itself is called; choose another name for the profile",
         )
+    named: list[tuple[tuple[str, ...], str, str | None]] = [
+        (("carriers",), "numbers", profile) for profile in carriers_numbers.values()
+    ]
     for name, trunk in trunks.items():
-        named = [("profile", trunk.profile), *(("numbers", p) for p in trunk.numbers.values())]
-        for key, profile in named:
-            if profile not in (None, OWN_PROFILE, *profiles):
-                yield (
-                    ("trunks", name),
-                    key,
-                    f"names the profile {profile!r}, which is none; write [profiles.{profile}], "
-                    f"or take one of: {', '.join((OWN_PROFILE, *profiles))}",
-                )
+        named.append((("trunks", name), "profile", trunk.profile))
+        named += [(("trunks", name), "numbers", profile) for profile in trunk.numbers.values()]
+    for table, key, profile in named:
+        if profile not in (None, OWN_PROFILE, *profiles):
+            yield (
+                table,
+                key,
+                f"names the profile {profile!r}, which is none; write [profiles.{profile}], "
+                f"or take one of: {', '.join((OWN_PROFILE, *profiles))}",
+            )

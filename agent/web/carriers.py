@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from starlette.websockets import WebSocketDisconnect
 
 from agent.box import Box, BoxFull
+from agent.call import Origin
 from agent.web.body import read_body
 from agent.web.carrier_dialects import KEYS, BadWebhook, Carrier, Webhook, open_carriers
 from agent.web.carrier_line import (
@@ -106,7 +107,9 @@ class _Door:
             log.info("a stream from %s was closed before it began", name)
         else:
             try:
-                await self._box.answer(line)
+                profile = self._box.config.carriers.profile_for(call.dialled)
+                origin = Origin(dialled=call.dialled, profile=profile)
+                await self._box.answer(line, origin=origin)
             except BoxFull as error:
                 await _refuse(socket, name, TRY_AGAIN_LATER, str(error))
             else:

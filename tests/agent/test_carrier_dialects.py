@@ -158,6 +158,10 @@ def test_the_api_is_used_where_its_key_is_set(tmp_path: Path, carriers: dict[str
             "`telnyx_public_key` in [carriers] is no Ed25519 public key of 32 bytes in base64; "
             "copy it from Telnyx's portal",
         ),
+        (
+            'numbers = { "+15005550001" = "sales" }',
+            "`numbers` in [carriers] names the profile 'sales', which is none",
+        ),
         ('telnyx_api_key = "telnyx-key"', "`telnyx_api_key` in [carriers] does nothing without"),
         ('plivo_auth_id = "MAXXXX"', "`plivo_auth_id` in [carriers] does nothing without"),
     ],

@@ -11,6 +11,7 @@ from loopback_caller import word_error_rate
 from spoken import SYNTHESISED, Question, recorded, synthesised
 
 from agent.box import Box
+from agent.call import Origin
 from agent.engines import Engines
 from agent.pipeline import CallRun
 from agent.records.record import CallRecord, TurnRecord
@@ -27,8 +28,8 @@ def watch(box: Box, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Event]]:
     events: dict[str, list[Event]] = {name: [] for name in CARRIERS}
     answer = box.answer
 
-    async def answering(line: Line) -> CallRun:
-        return await answer(line, emit=events[line.door].append)
+    async def answering(line: Line, origin: Origin) -> CallRun:
+        return await answer(line, emit=events[line.door].append, origin=origin)
 
     monkeypatch.setattr(box, "answer", answering)
     return events

@@ -27,6 +27,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from agent.box import BoxFull
+from agent.call import Origin
 from agent.config import Config, load_config
 from agent.web import carriers
 from agent.web.server import WebServer
@@ -42,6 +43,7 @@ class EchoBox:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.lines: list[Line] = []
+        self.origins: list[Origin] = []
         self.keys: list[str] = []
         self.causes: list[HangupCause] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -50,10 +52,11 @@ class EchoBox:
     def active_calls(self) -> int:
         return len(self.lines) - len(self.causes)
 
-    async def answer(self, line: Line) -> None:
+    async def answer(self, line: Line, origin: Origin) -> None:
         if self.active_calls >= self.config.calls.max_calls:
             raise BoxFull("all places are taken")
         self.lines.append(line)
+        self.origins.append(origin)
         self._tasks.append(asyncio.create_task(self._echo(line)))
 
     async def _echo(self, line: Line) -> None:
@@ -155,6 +158,7 @@ async def test_a_call_carries_audio_keys_and_names_both_ways(carrier: Carrier) -
         (line,) = door.box.lines
         assert (line.door, line.caller, line.dialled) == (carrier.name, CALLER, DIALLED)
         assert line.sample_rate_hz == carrier.rate_hz
+        assert door.box.origins == [Origin(dialled=DIALLED)]
         assert door.box.keys == ["5", "*", "#"]
         assert caller.cleared == 1
     loud = back[np.abs(back) > 4000]
@@ -278,6 +282,18 @@ async def test_a_call_on_its_way_takes_a_place() -> None:
         _, second = await announce(door.port, TWILIO, "call-2")
         assert "<Stream " in first
         assert '<Reject reason="busy"/>' in second
+
+
+@ALL
+async def test_the_dialled_number_chooses_the_profile(carrier: Carrier) -> None:
+    settings = {
+        "OFFHOOK_PROFILES__SALES__NAME": "Ada",
+        # As Plivo and Vonage write it, and not with the + of the others.
+        "OFFHOOK_CARRIERS__NUMBERS": f"{DIALLED.removeprefix('+')}=sales,+15005550002=agent",
+    }
+    async with open_door(**settings) as door, CarrierCaller(door.port, carrier) as caller:
+        await caller.until(lambda: caller.heard)
+        assert door.box.origins == [Origin(dialled=DIALLED, profile="sales")]
 
 
 async def test_a_box_that_filled_up_meanwhile_closes_the_stream_and_says_why() -> None:
