@@ -34,6 +34,7 @@ from agent.sections import (
 from agent.settings_environment import variables_of, with_variables
 from agent.settings_tree import place_of, tables_in, title
 from agent.toml_lines import KeyPath, key_lines
+from agent.worker_section import WorkersConfig
 
 __all__ = [
     "Config",
@@ -66,6 +67,7 @@ class Config(Section):
     llm: LlmConfig = LlmConfig()
     turn: TurnConfig = TurnConfig()
     calls: CallsConfig = CallsConfig()
+    workers: WorkersConfig = WorkersConfig()
     records: RecordsConfig = RecordsConfig()
     cost: CostConfig = CostConfig()
 

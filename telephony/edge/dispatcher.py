@@ -7,6 +7,8 @@ from pathlib import Path
 
 SET = 1
 """The dispatcher set that calls from outside go to."""
+PROBED = 8
+"""Kamailio's flag: asked how it is (OPTIONS) all the time."""
 DISABLED = 4
 """Kamailio's flag: no new call goes there, and it is not probed; calls under way go on."""
 
@@ -27,14 +29,25 @@ class Destination:
         return f"sip:{host}:{self.port}"
 
 
-def list_text(destinations: Iterable[Destination]) -> str:
-    """The file's content: ``set uri flags priority`` a line."""
-    lines = (f"{SET} {each.uri} {0 if each.takes_calls else DISABLED} 0\n" for each in destinations)
-    return "# Written by the supervisor; a change here is lost.\n" + "".join(lines)
+def list_text(destinations: Iterable[Destination], earlier: str = "") -> str:
+    """The file's content: ``set uri flags priority`` a line.
+
+    ``earlier``: what was in the file; its lines of other sets, the trunks, and its comments
+    are kept.
+    """
+    kept = [line for line in earlier.splitlines() if line.split()[:1] != [str(SET)]]
+    flags = ((each.uri, PROBED if each.takes_calls else DISABLED) for each in destinations)
+    return "".join(f"{line}\n" for line in kept) + "".join(
+        f"{SET} {uri} {flag} 0\n" for uri, flag in flags
+    )
 
 
 def write_list(path: Path, destinations: Iterable[Destination]) -> None:
-    """Replaces the file in one step, so that a reload never reads half of it. Raises OSError."""
+    """Replaces the workers in the file, in one step, so that nobody reads half of it.
+
+    Raises OSError.
+    """
+    earlier = path.read_text() if path.exists() else ""
     new = path.with_name(f"{path.name}.new")
-    new.write_text(list_text(destinations))
+    new.write_text(list_text(destinations, earlier))
     os.replace(new, path)

@@ -99,6 +99,13 @@ class Edge:
         self.rtp_from, self.rtp_to = 31000 + self.port % 10 * 100, 0
         self.environ: dict[str, str] = {}
 
+    def set_trunks(self, *addresses: str) -> None:
+        path = self.folder / "dispatcher.list"
+        kept = [line for line in path.read_text().splitlines() if not line.startswith("2 ")]
+        trunks = [f"2 sip:{address} 0 {len(addresses) - n}" for n, address in enumerate(addresses)]
+        path.write_text("\n".join(kept + trunks) + "\n")
+        self.control.reload_workers()
+
     def set_workers(self, *ports: int) -> None:
         write_list(
             self.folder / "dispatcher.list", [Destination("127.0.0.1", port) for port in ports]

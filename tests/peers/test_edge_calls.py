@@ -140,15 +140,29 @@ async def test_a_worker_calls_a_registered_phone(edge: Edge) -> None:
 
 
 async def test_a_worker_calls_out_over_a_trunk(edge: Edge) -> None:
+    """A dead trunk is passed over; the call leaves by the public socket."""
     async with workers(edge) as (worker,), peer(TRUNK, edge.address, "carrier") as trunk:
-        call = await worker.call(f"sip:+15550123@{TRUNK}:{trunk.port}")
+        dead = f"{TRUNK}:{edge.worker_ports[-1]}"
+        await asyncio.to_thread(edge.set_trunks, dead, f"{TRUNK}:{trunk.port}")
+        call = await worker.call(f"sip:+15550123@127.0.0.1:{edge.internal_port}")
         await hear_back(edge, call)
         (far,) = trunk.calls.values()
         assert far.invite is not None
-        assert f"127.0.0.1:{edge.port}" in far.invite.get("via"), "left by the public socket"
+        assert far.invite.start == f"INVITE sip:+15550123@{TRUNK}:{trunk.port} SIP/2.0"
+        assert f"127.0.0.1:{edge.port}" in far.invite.get("via")
         await call.hang_up()
         async with asyncio.timeout(5):
             await far.ended.wait()
+        await asyncio.to_thread(edge.set_trunks)
+        # The supervisor's word about the workers leaves the trunks alone, and the reverse.
+        assert edge.active() == {worker.port}
+
+
+async def test_a_worker_calls_a_host_that_it_names(edge: Edge) -> None:
+    async with workers(edge) as (worker,), peer(TRUNK, edge.address, "carrier") as trunk:
+        call = await worker.call(f"sip:+15550123@{TRUNK}:{trunk.port}")
+        await hear_back(edge, call)
+        await call.hang_up()
 
 
 async def test_a_full_worker_passes_the_call_on(edge: Edge) -> None:
