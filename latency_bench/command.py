@@ -42,6 +42,26 @@ def command(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         help="measure a box that already runs there, without figures of its process",
     )
     quick.set_defaults(func=_run_quick)
+    sip = kinds.add_parser(
+        "sip",
+        help="the telephone door alone, at 1, 10 and 20 calls at once",
+        description="Places calls over SIP and RTP (G.711) to an agent without models, or to "
+        "TARGET, and reports answer time, gaps between its packets, the delay that it adds to "
+        "what it sends back, processor time a call, and lost packets.",
+    )
+    sip.add_argument("target", nargs="?", help="another agent, as sip:agent@ADDRESS:PORT")
+    sip.add_argument(
+        "--calls",
+        type=_counts,
+        default=[1, 10, 20],
+        metavar="N,N,...",
+        help="calls at once in each round (default: 1,10,20)",
+    )
+    sip.add_argument(
+        "--seconds", type=_seconds, default=20, metavar="S", help="of a round (default: 20)"
+    )
+    sip.add_argument("--json", type=Path, metavar="FILE", help="write the report there")
+    sip.set_defaults(func=_run_sip)
 
 
 def _run_quick(args: argparse.Namespace) -> int:
@@ -49,6 +69,25 @@ def _run_quick(args: argparse.Namespace) -> int:
     from latency_bench.quick import run
 
     return run(args)
+
+
+def _run_sip(args: argparse.Namespace) -> int:
+    from latency_bench.sip_bench import run
+
+    return run(args)
+
+
+def _counts(text: str) -> list[int]:
+    counts = [int(part) for part in text.split(",") if part.isdigit()]
+    if len(counts) != text.count(",") + 1 or not all(1 <= count <= 250 for count in counts):
+        raise argparse.ArgumentTypeError(f"must be numbers of 1 to 250, such as 1,10, not {text!r}")
+    return counts
+
+
+def _seconds(text: str) -> int:
+    if not text.isdigit() or not 4 <= int(text) <= 600:
+        raise argparse.ArgumentTypeError(f"must be 4 to 600, not {text!r}")
+    return int(text)
 
 
 def _count(text: str) -> int:

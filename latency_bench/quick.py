@@ -240,6 +240,7 @@ async def _target(
         environ = {
             "OFFHOOK_SERVER__HOST": "127.0.0.1",
             "OFFHOOK_SERVER__PORT": str(port),
+            "OFFHOOK_SIP__PORT": "0",
             "OFFHOOK_RECORDS__PATH": str(Path(folder, "calls.sqlite3")),
         }
         process = BoxProcess(

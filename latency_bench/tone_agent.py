@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 TONE_HZ = 440.0
 AMPLITUDE = 8000
+SILENT_PEAK = 200
 
 
 class ToneAgent:
@@ -38,7 +39,8 @@ class ToneAgent:
         try:
             while (got := await line.receive()) is not None:
                 if isinstance(got, bytes):
-                    if self._echo:
+                    # Silence is not sent, as an agent does not: it would only queue.
+                    if self._echo and np.abs(np.frombuffer(got, np.int16)).max() > SILENT_PEAK:
                         await line.send(got)
                 elif not isinstance(got, Held):
                     self.keys.append(got.key)

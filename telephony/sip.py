@@ -31,9 +31,16 @@ from baresip.call import Call, CallState
 
 from telephony import sip_native
 from telephony.causes import outcome_of
-from telephony.sip_address import Transport, address_of, target_fault, transport_of, user_of
+from telephony.sip_address import (
+    Transport,
+    address_of,
+    is_literal,
+    target_fault,
+    transport_of,
+    user_of,
+)
 from telephony.sip_error import SipError
-from telephony.sip_line import SipLine, service
+from telephony.sip_line import Lines, SipLine
 from telephony.transport import (
     CallGone,
     CallOutcome,
@@ -161,7 +168,7 @@ class SipStack(CallTransport):
         self._runtime: Runtime | None = None
         self._agents: dict[str, UserAgent] = {}
         """By transport for calls without an account, by name for those with one."""
-        self._lines: set[SipLine] = set()
+        self._lines = Lines()
         self._tasks: set[asyncio.Task[None]] = set()
         self._on_call: OnCall | None = None
 
@@ -169,6 +176,12 @@ class SipStack(CallTransport):
     def transports(self) -> tuple[Transport, ...]:
         """What it listens on."""
         return ("udp", "tcp", "tls") if self.settings.tls_certificate else ("udp", "tcp")
+
+    @property
+    def _speaks_tls(self) -> bool:
+        """Whether TLS is used at all: a trunk may be reached by it without a certificate here."""
+        trunks = any(account.transport == "tls" for account in self.settings.accounts)
+        return trunks or "tls" in self.transports
 
     @property
     def active_calls(self) -> int:
@@ -179,7 +192,7 @@ class SipStack(CallTransport):
         """Looks at files and ports, and chooses a port where any will do. Raises SipError."""
         settings = self.settings
         _check_files(settings)
-        self.port = take_port(settings.host, settings.port, tls="tls" in self.transports)
+        self.port = take_port(settings.host, settings.port, tls=self._speaks_tls)
 
     async def open(self, on_call: OnCall) -> None:
         """Listens, and registers the accounts that want it. Raises SipError."""
@@ -198,13 +211,18 @@ class SipStack(CallTransport):
             for transport in self.transports:
                 await self._add_agent(transport, self._direct_account(transport))
             for account in settings.accounts:
+                if fault := self._tls_fault(f"sip:{account.host}", account.transport):
+                    raise SipError(f"trunk `{account.name}`: {fault}")
                 agent = await self._add_agent(account.name, self._account(account))
                 if account.register:
                     self._own(self._register(account.name, agent), f"register-{account.name}")
+        except SipError:
+            await self.close()
+            raise
         except (BaresipError, ValueError) as error:
             await self.close()
             raise SipError(f"the SIP stack refuses its settings: {error}") from error
-        self._own(service(self._lines), "sip-audio")
+        self._own(self._lines.service(), "sip-audio")
 
     async def dial(self, dial: Dial) -> Dialled:
         """Places a call and waits until it is answered or is not."""
@@ -219,6 +237,8 @@ class SipStack(CallTransport):
             if not dial.trunk:
                 reason = "no TLS here: `tls_certificate` in [sip] is not set"
             return Dialled(CallOutcome.FAILED, reason=reason)
+        if fault := self._tls_fault(dial.target, transport_of(dial.target)):
+            return Dialled(CallOutcome.FAILED, reason=fault)
         headers = {"P-Preferred-Identity": f"<{dial.caller_id}>"} if dial.caller_id else None
         try:
             call = await _place(runtime, agent, dial.target, headers)
@@ -267,7 +287,7 @@ class SipStack(CallTransport):
         runtime, self._runtime = self._runtime, None
         if runtime is None:
             return
-        for line in list(self._lines):
+        for line in self._lines:
             await line.hang_up()
         for task in list(self._tasks):
             task.cancel()
@@ -288,13 +308,15 @@ class SipStack(CallTransport):
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         lines = [
             f"sip_listen {host}:{self.port}",
-            f"sip_transports {','.join(self.transports)}",
+            f"sip_transports {'udp,tcp,tls' if self._speaks_tls else 'udp,tcp'}",
             f"rtp_ports {settings.rtp_ports}",
             "sip_verify_server yes",
             # Adaptive, from nothing: it grows with the jitter it sees.
             "audio_jitter_buffer_type adaptive",
             "audio_jitter_buffer_ms 0-160",
             "call_hold_other_calls no",
+            # Names of the hosts file too, such as localhost and those of containers.
+            "dns_getaddrinfo yes",
             "opus_stereo no",
             "opus_sprop_stereo no",
         ]
@@ -311,6 +333,18 @@ class SipStack(CallTransport):
             expose_headers=("To",),
             sip_trace=settings.trace,
             extra_config_text="\n".join(lines) + "\n",
+        )
+
+    def _tls_fault(self, target: str, transport: Transport) -> str:
+        """Why a peer's certificate would prove nothing; empty where it does.
+
+        The stack compares it with a host name, and never with an address.
+        """
+        if transport != "tls" or self.settings.tls_ca or not is_literal(target):
+            return ""
+        return (
+            f"{target}: a certificate cannot be checked against an IP address; name the host, or "
+            "set `tls_ca` in [sip] to an authority that vouches for nobody else"
         )
 
     def _direct_account(self, transport: Transport) -> Account:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 import numpy as np
 import soxr
@@ -320,12 +320,34 @@ def _resampler(from_hz: int, to_hz: int) -> "soxr.ResampleStream | None":
     return soxr.ResampleStream(from_hz, to_hz, 1, dtype="int16", quality="MQ")
 
 
-async def service(lines: "set[SipLine]", interval_s: float = 0.01) -> None:
-    """Polls every line until cancelled; one task serves all calls of a process."""
-    while True:
-        now_s = time.monotonic()
-        for line in list(lines):
-            line.poll(now_s)
-            if line.over:
-                lines.discard(line)
-        await asyncio.sleep(interval_s)
+class Lines:
+    """All calls of a process, polled by one task; it sleeps while there are none."""
+
+    def __init__(self, interval_s: float = 0.01) -> None:
+        self._interval_s = interval_s
+        self._lines: set[SipLine] = set()
+        self._some = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def __iter__(self) -> Iterator[SipLine]:
+        return iter(list(self._lines))
+
+    def add(self, line: SipLine) -> None:
+        """Polls ``line`` until it is over."""
+        self._lines.add(line)
+        self._some.set()
+
+    async def service(self) -> None:
+        """Polls until cancelled."""
+        while True:
+            await self._some.wait()
+            now_s = time.monotonic()
+            for line in self:
+                line.poll(now_s)
+                if line.over:
+                    self._lines.discard(line)
+            if not self._lines:
+                self._some.clear()
+            await asyncio.sleep(self._interval_s)

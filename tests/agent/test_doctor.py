@@ -127,7 +127,8 @@ def test_the_whole_examination(
     assert {f["state"] for s, f in found.items() if s.startswith("model ")} == {"fine"}
     assert status == int(any(f["state"] == "broken" for f in found.values()))
     assert set(found) == {
-        *("settings", "processor", "llama.cpp", "memory", "disk", "port", "microphone"),
+        *("settings", "processor", "llama.cpp", "memory", "disk", "port", "telephone"),
+        "microphone",
         *(f"model for {kind}" for kind in ("stt", "llm", "tts", "vad", "turn")),
         *(f"device of {stage}" for stage in ("stt", "llm", "tts")),
         "call records",
