@@ -1,7 +1,7 @@
 """SIP addresses: what they name, and which of them may be handed to the stack. Pure."""
 
 import re
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, ip_address
 from typing import Literal
 
 Transport = Literal["udp", "tcp", "tls"]
@@ -48,6 +48,19 @@ def transport_of(uri: str) -> Transport:
     if found and found[1].lower() in ("tcp", "tls"):
         transport = found[1].lower()  # type: ignore[assignment]
     return transport
+
+
+def is_literal(uri: str) -> bool:
+    """Whether a SIP URI names its host by an IP address."""
+    _, _, rest = uri.partition(":")
+    host = rest.partition(";")[0].rpartition("@")[2]
+    if host.startswith("["):
+        return True
+    try:
+        ip_address(host.partition(":")[0])
+    except ValueError:
+        return False
+    return True
 
 
 def target_fault(uri: str) -> str:

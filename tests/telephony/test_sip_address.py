@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telephony.sip_address import address_of, target_fault, transport_of, user_of
+from telephony.sip_address import address_of, is_literal, target_fault, transport_of, user_of
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,20 @@ def test_what_an_address_names(text: str, address: str, user: str) -> None:
 )
 def test_the_transport_that_is_asked_for(uri: str, transport: str) -> None:
     assert transport_of(uri) == transport
+
+
+@pytest.mark.parametrize(
+    ("uri", "literal"),
+    [
+        ("sip:a@192.0.2.1:5061;transport=tls", True),
+        ("sips:a@[2001:db8::1]", True),
+        ("sip:192.0.2.1", True),
+        ("sip:1.2.3.4@example.com", False),
+        ("sip:example.com:5061", False),
+    ],
+)
+def test_addresses_and_names(uri: str, literal: bool) -> None:
+    assert is_literal(uri) is literal
 
 
 @pytest.mark.parametrize(
