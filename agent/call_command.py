@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 import os
 import sys
 import time
@@ -84,6 +85,8 @@ class BoxClient:
         # Takes a while to import, which `offhook --help` need not wait for.
         import httpx2
 
+        # Each request is a line of its own otherwise.
+        logging.getLogger("httpx2").setLevel(logging.WARNING)
         name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
         self.url = f"http://{f'[{name}]' if ':' in name else name}:{port}"
         self._error = httpx2.HTTPError
@@ -126,10 +129,10 @@ class BoxClient:
 def _follow(box: BoxClient, call: dict[str, Any], ring_s: float) -> dict[str, Any]:
     """Waits until it is decided; an interrupt gives the call up."""
     over = f" over {call['trunk']}" if call["trunk"] else ""
-    print(f"call {call['call_id']}: dialling {call['to']}{over}", file=sys.stderr)
     path = f"/v1/calls/{call['call_id']}"
     deadline_s = time.monotonic() + ring_s + SPARE_S
     try:
+        print(f"call {call['call_id']}: dialling {call['to']}{over}", file=sys.stderr)
         while call["outcome"] is None:
             if time.monotonic() > deadline_s:
                 raise NotPlaced(f"the box does not say what became of call {call['call_id']}")
