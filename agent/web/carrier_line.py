@@ -7,6 +7,7 @@ from collections.abc import Awaitable
 from types import SimpleNamespace
 from typing import cast
 
+from fastapi import WebSocket, WebSocketDisconnect
 from pipecat.frames.frames import (
     EndFrame,
     InputAudioRawFrame,
@@ -16,7 +17,6 @@ from pipecat.frames.frames import (
 )
 from pipecat.processors.frame_processor import FrameProcessorSetup
 from pipecat.serializers.base_serializer import FrameSerializer
-from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from agent.web.carrier_messages import BadStream, Flow, read_event
 from telephony.transport import FRAME_S, Digit, HangupCause, LineControl, LineEvent, frame_bytes

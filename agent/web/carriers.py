@@ -8,9 +8,8 @@ import asyncio
 import logging
 import time
 
-from fastapi import APIRouter, Request, Response, WebSocket
+from fastapi import APIRouter, Request, Response, WebSocket, WebSocketDisconnect
 from fastapi.responses import JSONResponse
-from starlette.websockets import WebSocketDisconnect
 
 from agent.box import Box, BoxFull
 from agent.call import Origin
@@ -38,7 +37,7 @@ NAME_LIMIT = 40
 REASON_LIMIT = 120
 """A close frame holds 123 bytes of reason."""
 
-WEBHOOKS = frozenset(f"/carriers/{name}/answer" for name in KEYS)
+WEBHOOKS = frozenset(f"/carriers/{name}/{path}" for name in KEYS for path in ("answer", "event"))
 """The paths that are let in by signature; the page's guard leaves them alone."""
 
 
@@ -57,12 +56,40 @@ class _Door:
         self._told_closed: set[str] = set()
         self.router = APIRouter()
         self.router.add_api_route("/carriers/{name}/answer", self._answer, methods=["POST"])
+        self.router.add_api_route("/carriers/{name}/event", self._event, methods=["POST"])
         self.router.add_api_websocket_route("/carriers/{name}/stream/{token}", self._stream)
         for name in self._carriers:
             log.info("%s may call: %s/carriers/%s/answer", name, self._public_url, name)
 
     async def _answer(self, name: str, request: Request) -> Response:
         """A carrier asks what to do with a call."""
+        got = await self._verified(name, request)
+        if isinstance(got, Response):
+            return got
+        carrier, webhook = got
+        try:
+            call = carrier.call(webhook)
+            if self._has_room():
+                token = self._tickets.issue(call, time.monotonic())
+                markup = carrier.connect(call, self._stream_url(name, token))
+            else:
+                log.warning("a call from %s was refused: every place is taken", name)
+                markup = carrier.busy()
+        except AlreadyBegun as error:
+            log.warning("a webhook for %s was refused: %s", name, error)
+            return _error(403, "this call had its stream")
+        except BadWebhook as error:
+            log.warning("a webhook from %s announces no call: %s", name, error)
+            return _error(400, str(error))
+        return Response(markup.text, media_type=markup.media_type)
+
+    async def _event(self, name: str, request: Request) -> Response:
+        """A carrier tells how a call goes, which its stream tells sooner."""
+        got = await self._verified(name, request)
+        return got if isinstance(got, Response) else Response(status_code=204)
+
+    async def _verified(self, name: str, request: Request) -> tuple[Carrier, Webhook] | Response:
+        """What a carrier sent and signed, or why it is refused."""
         carrier = self._carrier(name)
         if carrier is None:
             return _error(404, "no such carrier here")
@@ -72,20 +99,10 @@ class _Door:
         webhook = Webhook(self._url(request), request.headers, body)
         try:
             carrier.check(webhook, time.time())
-            call = carrier.call(webhook)
-            if not self._has_room():
-                log.warning("a call from %s was refused: every place is taken", name)
-                markup = carrier.busy()
-            else:
-                token = self._tickets.issue(call, time.monotonic())
-                markup = carrier.connect(call, self._stream_url(name, token))
-        except (BadSignature, AlreadyBegun) as error:
+        except (BadSignature, BadWebhook) as error:
             log.warning("a webhook for %s was refused: %s", name, error)
             return _error(403, "the signature does not hold")
-        except BadWebhook as error:
-            log.warning("a webhook from %s announces no call: %s", name, error)
-            return _error(400, str(error))
-        return Response(markup.text, media_type=markup.media_type)
+        return carrier, webhook
 
     async def _stream(self, socket: WebSocket, name: str, token: str) -> None:
         """A carrier brings a call's audio."""

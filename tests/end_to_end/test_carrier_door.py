@@ -201,6 +201,17 @@ async def test_a_webhook_that_is_not_the_carriers_opens_nothing(carrier: Carrier
         assert status == 200
 
 
+async def test_signed_events_are_acknowledged() -> None:
+    vonage = CARRIERS["vonage"]
+    async with open_door() as door:
+        body, headers = vonage.webhook("call-1")
+        assert await post(door.port, "/carriers/vonage/event", body, headers) == (204, "")
+        status, _ = await post(door.port, "/carriers/vonage/event", body + b" ", headers)
+        assert status == 403
+        status, answer = await post(door.port, "/carriers/vonage/answer", body, headers)
+        assert status == 200, answer
+
+
 @ALL
 async def test_a_carrier_without_its_key_is_not_there(
     carrier: Carrier, caplog: pytest.LogCaptureFixture
