@@ -5,6 +5,7 @@ import json
 import signal
 import socket
 import sys
+from argparse import ArgumentParser
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ import httpx2
 import pytest
 from scripted_door import QuietBox, ScriptedDoor, a_store, answered
 
+from agent import call_command
 from agent.config import Config
 from agent.outbound import Outbound
 from agent.web.server import WebServer
@@ -64,6 +66,25 @@ class Served:
                     return call
                 await asyncio.sleep(0.02)
 
+    async def run(self, *arguments: str) -> int:
+        """`offhook call` in this process; its exit status."""
+        parser = ArgumentParser()
+        call_command.add_parser(parser.add_subparsers())
+        args = parser.parse_args(["call", *arguments])
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.environment().items():
+                patch.setenv(name, value)
+            async with asyncio.timeout(LIMIT_S):
+                return await asyncio.to_thread(call_command.run, args)
+
+    def environment(self) -> dict[str, str]:
+        return {
+            "OFFHOOK_TOKEN": TOKEN,
+            "OFFHOOK_SERVER__PORT": str(self.port),
+            # Not asked: a proxy has no part in it.
+            "HTTP_PROXY": "http://127.0.0.1:9",
+        }
+
     async def command(self, *arguments: str) -> tuple[int, str, str]:
         """`offhook call` in a process of its own."""
         async with self.running(*arguments) as process:
@@ -78,8 +99,7 @@ class Served:
             sys.executable, "-m", "agent.cli", "call", *arguments,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "OFFHOOK_TOKEN": TOKEN,
-                 "OFFHOOK_SERVER__PORT": str(self.port), "HTTP_PROXY": "http://127.0.0.1:9"},
+            env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", **self.environment()},
         )  # fmt: skip
         try:
             async with asyncio.timeout(LIMIT_S):
@@ -152,30 +172,30 @@ async def test_a_call_of_an_earlier_process_is_told_from_its_record(
     await asyncio.to_thread(later.box.store.close, LIMIT_S)
 
 
-@pytest.mark.parametrize(
-    ("fields", "status", "words"),
-    [
-        (b"", 400, "JSON object"),
-        (b"[]", 400, "JSON object"),
-        (b'{"to": "\xff"}', 400, "JSON object"),
-        (b"[" * 3000, 400, "JSON object"),
-        ({}, 400, "`to` is missing"),
-        ({"to": ""}, 400, "`to`"),
-        ({"to": 5551234567}, 400, "`to`: Input should be a valid string"),
-        ({"to": NUMBER, "answer_limit_s": 1e9}, 400, "`answer_limit_s`"),
-        ({"to": NUMBER, "tunk": "x"}, 400, "unknown field `tunk`"),
-        ({"to": "joe"}, 400, "no number"),
-        ({"to": NUMBER, "trunk": "x"}, 400, "no trunk `x`"),
-        ({"to": NUMBER, "profile": "x"}, 400, "no profile `x`"),
-        ({"to": "+4930123456"}, 403, "`destinations` in [trunks.carrier]"),
-        ({"to": "sip:a@192.0.2.1"}, 403, "`destinations` in [sip]"),
-        ({"to": "x" * 5000}, 413, "4 KiB"),
-    ],
-)
-async def test_what_is_not_placed(served: Served, fields: object, status: int, words: str) -> None:
-    found, error = await served.ask("POST", "/v1/calls", fields)
-    assert found == status and list(error) == ["error"]
-    assert words in str(error["error"])
+REFUSED: list[tuple[object, int, str]] = [
+    (b"", 400, "JSON object"),
+    (b"[]", 400, "JSON object"),
+    (b'{"to": "\xff"}', 400, "JSON object"),
+    (b"[" * 3000, 400, "JSON object"),
+    ({}, 400, "`to` is missing"),
+    ({"to": ""}, 400, "`to`"),
+    ({"to": 5551234567}, 400, "`to`: Input should be a valid string"),
+    ({"to": NUMBER, "answer_limit_s": 1e9}, 400, "`answer_limit_s`"),
+    ({"to": NUMBER, "tunk": "x"}, 400, "unknown field `tunk`"),
+    ({"to": "joe"}, 400, "no number"),
+    ({"to": NUMBER, "trunk": "x"}, 400, "no trunk `x`"),
+    ({"to": NUMBER, "profile": "x"}, 400, "no profile `x`"),
+    ({"to": "+4930123456"}, 403, "`destinations` in [trunks.carrier]"),
+    ({"to": "sip:a@192.0.2.1"}, 403, "`destinations` in [sip]"),
+    ({"to": "x" * 5000}, 413, "4 KiB"),
+]
+
+
+async def test_what_is_not_placed(served: Served) -> None:
+    for fields, status, words in REFUSED:
+        found, error = await served.ask("POST", "/v1/calls", fields)
+        assert (found, list(error)) == (status, ["error"]), fields
+        assert words in str(error["error"])
     assert not served.door.dials and served.box.active_calls == 0
 
 
@@ -199,11 +219,11 @@ async def test_without_a_telephone_door(served: Served) -> None:
     served.box.outbound = out
 
 
-@pytest.mark.parametrize("path", ["/v1/calls", "/v1/calls/x"])
-async def test_the_token_is_asked_for(served: Served, path: str) -> None:
-    for method in ("GET", "POST", "DELETE"):
-        status, error = await served.ask(method, path, {"to": NUMBER}, token="wrong")
-        assert status == 401 and "token" in str(error["error"])
+async def test_the_token_is_asked_for(served: Served) -> None:
+    for path in ("/v1/calls", "/v1/calls/x"):
+        for method in ("GET", "POST", "DELETE"):
+            status, error = await served.ask(method, path, {"to": NUMBER}, token="wrong")
+            assert status == 401 and "token" in str(error["error"])
     assert not served.door.dials
 
 
@@ -231,12 +251,15 @@ async def test_the_command_tells_of_an_answered_call(served: Served, tmp_path: P
     assert (written["outcome"], written["profile"]) == ("answered", "sales")
 
 
-async def test_the_command_tells_why_a_call_was_not_answered(served: Served) -> None:
+async def test_the_command_tells_why_a_call_was_not_answered(
+    served: Served, capsys: pytest.CaptureFixture[str]
+) -> None:
     served.door.results.put_nowait(BUSY)
-    assert (await served.command(NUMBER))[:2] == (1, "busy: busy (486 Busy Here)\n")
+    assert await served.run(NUMBER) == 1
+    assert capsys.readouterr().out == "busy: busy (486 Busy Here)\n"
     served.door.results.put_nowait(BUSY)
-    status, output, _ = await served.command("sip:joe@127.0.0.1", "--json", "-")
-    assert status == 1 and json.loads(output)["outcome"] == "busy"
+    assert await served.run("sip:joe@127.0.0.1", "--json", "-") == 1
+    assert json.loads(capsys.readouterr().out)["outcome"] == "busy"
 
 
 async def test_the_command_gives_up_a_call_when_interrupted(served: Served) -> None:
@@ -260,17 +283,21 @@ async def test_the_command_gives_up_a_call_when_interrupted(served: Served) -> N
     ],
 )
 async def test_the_command_says_why_nothing_was_placed(
-    served: Served, arguments: tuple[str, ...], words: str
+    served: Served, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], words: str
 ) -> None:
-    status, output, errors = await served.command(*arguments)
-    assert (status, output) == (2, "") and words in errors and "Traceback" not in errors
+    assert await served.run(*arguments) == 2
+    output, errors = capsys.readouterr()
+    assert output == "" and words in errors
     assert not served.door.dials
 
 
-async def test_the_command_without_a_box(served: Served) -> None:
+async def test_the_command_without_a_box(
+    served: Served, capsys: pytest.CaptureFixture[str]
+) -> None:
     with socket.socket() as taken:
         # Bound, so that nobody else gets it; not listening, so that nobody answers.
         taken.bind(("127.0.0.1", 0))
         served.port = taken.getsockname()[1]
-        status, _, errors = await served.command(NUMBER)
-    assert status == 2 and "offhook serve" in errors and str(served.port) in errors
+        assert await served.run(NUMBER) == 2
+    errors = capsys.readouterr().err
+    assert "offhook serve" in errors and str(served.port) in errors
