@@ -436,6 +436,8 @@ class SipStack(CallTransport):
     def _died(self) -> None:
         log.critical("the SIP stack died; this process takes no more telephone calls")
         self.dead.set()
+        for line in self._lines:
+            line.fail()
 
 
 def take_port(host: str, port: int, *, tls: bool) -> int:

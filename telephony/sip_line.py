@@ -125,6 +125,12 @@ class SipLine:
             log.warning("sip call %s: not hung up: %s", self.sip_call_id, error)
         self._end("")
 
+    def fail(self) -> None:
+        """Ends the line where the stack that carried it is no more."""
+        if not self._over.is_set():
+            self.cause = HangupCause.FAILED
+            self._end("the SIP stack died")
+
     # -- LineControl
 
     async def send_digits(self, digits: str) -> None:

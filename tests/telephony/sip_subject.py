@@ -19,7 +19,7 @@ import psutil
 from baresip import _native
 
 from latency_bench.tone_agent import play_tone
-from telephony import sip, sip_native
+from telephony import sip
 from telephony.sip import SipAccount, SipError, SipSettings, SipStack
 from telephony.transport import CallGone, Dial, Digit, Line, Ringing, TransferFailed
 
@@ -147,9 +147,8 @@ class Subject:
             await self.stack.drain()
             say("draining")
         elif do == "kill-thread":
-            # As if the native loop had failed: it returns, and nobody asked it to.
-            with sip_native._sip_thread():
-                sip_native._lib.re_cancel()
+            # The native loop returns, and nobody of ours asked it to.
+            assert _native.lib.bp_cmd(_native.lib.BP_CMD_STOP, 0, _native.ffi.NULL) == 0
         elif do == "reopen":
             await self.stack.close()
             say("closed")
@@ -269,7 +268,6 @@ def main() -> None:
         if key in given:
             given[key] = tuple(given[key])
     given["accounts"] = tuple(SipAccount(**account) for account in given.get("accounts", ()))
-    assert _native.__file__
     asyncio.run(run(SipSettings(**{"port": 0, **given})))
 
 
