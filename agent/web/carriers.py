@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 BODY_LIMIT_BYTES = 64 * 1024
 """A webhook is a form of some twenty fields."""
+BODY_LIMIT_S = 10.0
 START_LIMIT_S = 10.0
 """How long an open socket may take to say which stream it brings."""
 START_MESSAGES = 50
@@ -93,7 +94,11 @@ class _Door:
         carrier = self._carrier(name)
         if carrier is None:
             return _error(404, "no such carrier here")
-        body = await read_body(request, BODY_LIMIT_BYTES)
+        try:
+            async with asyncio.timeout(BODY_LIMIT_S):
+                body = await read_body(request, BODY_LIMIT_BYTES)
+        except TimeoutError:
+            return _error(408, f"the body did not come within {BODY_LIMIT_S:.0f} s")
         if body is None:
             return _error(413, f"the body is over {BODY_LIMIT_BYTES // 1024} KiB")
         webhook = Webhook(self._url(request), request.headers, body)
@@ -109,7 +114,7 @@ class _Door:
         carrier = self._carriers.get(name)
         call = self._tickets.claim(name, token, time.monotonic())
         if carrier is None or call is None:
-            log.warning("a stream for %s was refused: no webhook announced it", name[:NAME_LIMIT])
+            log.warning("a stream for %r was refused: no webhook announced it", name[:NAME_LIMIT])
             await socket.close(POLICY)
             return
         await socket.accept()

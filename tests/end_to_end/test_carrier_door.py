@@ -373,6 +373,20 @@ async def test_a_body_that_is_too_long_is_refused_unread() -> None:
         assert "64 KiB" in text
 
 
+async def test_a_body_that_does_not_come_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(carriers, "BODY_LIMIT_S", 0.2)
+    async with open_door() as door, asyncio.timeout(LIMIT_S):
+        reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+        writer.write(
+            b"POST /carriers/twilio/answer HTTP/1.1\r\nHost: phone.example.test\r\n"
+            b"Content-Length: 100\r\n\r\nCallSid"
+        )
+        assert b" 408 " in await reader.readline()
+        writer.close()
+
+
 @pytest.mark.parametrize(
     ("name", "start", "reason"),
     [
