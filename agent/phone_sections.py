@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from agent.sections import Name, Section, unset
+from agent.sections import Name, Section, is_loopback, unset
 from telephony.destinations import rule_fault
 from telephony.numbers import dialled_key, normalise
 
@@ -168,6 +168,28 @@ class TrunkConfig(Section):
         if self.password_env:
             return environ.get(self.password_env, "")
         return self.password.get_secret_value() if self.password else ""
+
+
+def reach_faults(
+    sip: SipConfig, trunks: Mapping[str, TrunkConfig]
+) -> Iterator[tuple[tuple[str, ...], str, str]]:
+    """Where a trunk is out of the SIP door's reach: the table, the key, what is wrong."""
+    if not sip.enabled or not is_loopback(sip.host):
+        return
+    for name, trunk in trunks.items():
+        if not is_loopback(_host_alone(trunk.host)):
+            yield (
+                ("trunks", name),
+                "host",
+                f"is {trunk.host!r}, which {sip.host}, the address of the SIP door, does not "
+                "reach; set `host` in [sip] to this machine's own address",
+            )
+
+
+def _host_alone(host_port: str) -> str:
+    if host_port.startswith("["):
+        return host_port[1:].partition("]")[0]
+    return host_port.partition(":")[0]
 
 
 def profile_faults(
