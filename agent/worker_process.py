@@ -50,6 +50,8 @@ class WorkerPlan:
             "OFFHOOK_WORKERS__COUNT": "0",
             "OFFHOOK_SIP__HOST": LOOPBACK,
             "OFFHOOK_SIP__PORT": str(self.sip_port),
+            # The edge encrypts towards the outside; on loopback it speaks plain RTP.
+            "OFFHOOK_SIP__SRTP": "off",
             "OFFHOOK_SERVER__HOST": LOOPBACK,
             "OFFHOOK_SERVER__PORT": str(self.http_port),
         }

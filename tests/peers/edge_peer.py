@@ -159,6 +159,8 @@ class SipPeer(asyncio.DatagramProtocol):
         self.answered = 0
         self.ended = 0
         self.probes = 0
+        self.last_sdp = ""
+        """What the last caller offered."""
         self._waiting: dict[str, asyncio.Queue[Message]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._transport: asyncio.DatagramTransport | None = None
@@ -341,6 +343,7 @@ class SipPeer(asyncio.DatagramProtocol):
             self.reply(invite, source, self.refuse)
             return
         self.reply(invite, source, 100)
+        self.last_sdp = invite.body
         tag = secrets.token_hex(4)
         call_id = invite.get("call-id")
         media = await self._media(self.echo)

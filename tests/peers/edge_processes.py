@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 EDGE = ROOT / "telephony" / "edge"
 UP_LIMIT_S = 30.0
 REALM = "offhook"
-PASSWORD = "correct horse"
+PASSWORD = "correct-horse"
 LISTS = ("dispatcher.list", "addresses.list", "db/credentials")
 
 needs_edge = pytest.mark.skipif(

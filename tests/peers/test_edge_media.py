@@ -1,0 +1,90 @@
+"""Phones that speak TLS and SRTP, workers that speak plain RTP: the edge between them."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from edge_peer import SipPeer
+from edge_processes import EDGE, PASSWORD, ROOT, Edge, needs_edge, process, running_edge, until
+from edge_softphone import (
+    SOURCE_HZ,
+    call_over_tls,
+    loudest_hz,
+    make_certificate,
+    needs_softphone,
+)
+
+pytestmark = [needs_edge, needs_softphone]
+
+TONE_HZ = 440
+"""What the tone agent says."""
+SECONDS = 4
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return make_certificate(tmp_path_factory.mktemp("certificates"), "edge")
+
+
+@pytest.fixture(scope="module")
+def edge(
+    tmp_path_factory: pytest.TempPathFactory, certificate: tuple[Path, Path]
+) -> Iterator[Edge]:
+    environ = {"EDGE_CERTIFICATE": str(certificate[0]), "EDGE_KEY": str(certificate[1])}
+    folder = tmp_path_factory.mktemp("edge") / "edge"
+    with running_edge(folder, {"alice": PASSWORD}, environ=environ) as running:
+        yield running
+
+
+async def test_srtp_outside_is_plain_rtp_inside(
+    edge: Edge, certificate: tuple[Path, Path], tmp_path: Path
+) -> None:
+    worker = await SipPeer.open("127.0.0.1", edge.internal, "agent", edge.worker_ports[0])
+    try:
+        await asyncio.to_thread(edge.set_workers, worker.port)
+        await asyncio.to_thread(until, lambda: edge.active() == {worker.port}, "it takes calls")
+        said = await call_over_tls(tmp_path / "phone", edge, certificate[0], SECONDS)
+        assert worker.answered == 1, said[-3000:]
+        assert worker.ended == 1
+        assert "RTP/AVP 8" in worker.last_sdp and "crypto" not in worker.last_sdp
+    finally:
+        worker.close()
+    assert loudest_hz(tmp_path / "phone") == pytest.approx(SOURCE_HZ, abs=5), said[-3000:]
+
+
+async def test_the_real_stack_is_heard_through_tls_and_srtp(
+    edge: Edge, certificate: tuple[Path, Path], tmp_path: Path
+) -> None:
+    port = edge.worker_ports[2]
+    command = [sys.executable, "-m", "latency_bench.tone_agent", "--port", str(port)]
+    log = tmp_path / "agent.log"
+    with process(command, {"PYTHONPATH": str(ROOT)}, tmp_path, log) as agent:
+        await asyncio.to_thread(until, lambda: b"ready" in log.read_bytes(), "the agent listens")
+        await asyncio.to_thread(edge.set_workers, port)
+        # It answers the edge's probes by itself.
+        await asyncio.sleep(2.5)
+        await asyncio.to_thread(until, lambda: edge.active() == {port}, "it takes calls")
+        said = await call_over_tls(tmp_path / "phone", edge, certificate[0], SECONDS)
+        assert agent.poll() is None, log.read_text()
+        over = "call finished"
+        await asyncio.to_thread(until, lambda: over in log.read_text(), "the phone's BYE came")
+    assert loudest_hz(tmp_path / "phone") == pytest.approx(TONE_HZ, abs=5), said[-3000:]
+
+
+@pytest.mark.parametrize("tls", [True, False])
+def test_kamailio_accepts_the_configuration(
+    tls: bool, certificate: tuple[Path, Path], tmp_path: Path
+) -> None:
+    environ = {"EDGE_FOLDER": str(tmp_path), "EDGE_ADVERTISE": "203.0.113.9", "PATH": "/usr/sbin"}
+    if tls:
+        environ |= {"EDGE_CERTIFICATE": str(certificate[0]), "EDGE_KEY": str(certificate[1])}
+    checked = subprocess.run(
+        ["kamailio", "-c", "-f", str(EDGE / "kamailio.cfg")],
+        env=environ, capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+    assert checked.returncode == 0, checked.stderr
+    assert "advertise 203.0.113.9:5060" in checked.stderr + checked.stdout
+    assert ("tls: 127.0.0.1" in checked.stderr + checked.stdout) is tls
