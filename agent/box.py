@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -13,11 +14,13 @@ from agent.call import DIRECT, Call, Emit, Origin
 from agent.config import Config
 from agent.cost.bill import Bill
 from agent.engines import Engines, Progress, load_engines
+from agent.handover import Handover
 from agent.line_transport import LineTransport
 from agent.pipeline import CallRun
 from agent.records.store import CallStore
 from models.errors import EngineError
-from telephony.transport import HangupCause, Line, LineControl, LineEvent
+from telephony.recording import RecordedLine, Recorder
+from telephony.transport import HangupCause, Line, LineEvent
 
 if TYPE_CHECKING:
     from agent.outbound import Outbound
@@ -129,10 +132,10 @@ class Box:
         call: Call,
         transport: BaseTransport,
         release: Callable[[], Awaitable[None]],
-        control: LineControl | None = None,
+        handover: Handover | None = None,
     ) -> CallRun:
         """Runs an admitted call in a task of the box's own; ``release`` closes its line."""
-        run = CallRun(call, transport, release, control)
+        run = CallRun(call, transport, release, handover)
         self._runs[call.call_id] = run
         task = asyncio.create_task(run.run(), name=f"call-{call.call_id}")
         self._tasks.add(task)
@@ -155,8 +158,15 @@ class Box:
             origin=origin or Origin(dialled=line.dialled),
             emit=emit,
         )
+        try:
+            if self.config.records.audio is not None:
+                line = await self._recorded(call, line, self.config.records.audio)
+        except BaseException:  # told to whoever waits; the place is given back
+            await self.refuse(call)
+            raise
         transport = LineTransport(line)
-        run = self.start(call, transport, line.hang_up, line.control)
+        handover = Handover(call, line, self.outbound)
+        run = self.start(call, transport, line.hang_up, handover)
 
         async def on_hang_up(_: BaseTransport) -> None:
             run.hang_up(line.cause)
@@ -168,6 +178,16 @@ class Box:
         transport.add_event_handler("on_line_event", on_line_event)
         run.connected()
         return run
+
+    async def _recorded(self, call: Call, line: Line, folder: Path) -> Line:
+        """The line with its sound kept; without, and an error in the log, where that fails."""
+        path = folder / f"{call.call_id}.wav"
+        try:
+            recorder = await asyncio.to_thread(Recorder, path, line.sample_rate_hz)
+        except OSError as error:
+            log.error("call %s: %s cannot be written: %s", call.call_id, path, error)
+            return line
+        return RecordedLine(line, recorder)
 
     def _over(self, call_id: str) -> Callable[[asyncio.Task[HangupCause]], None]:
         def done(task: asyncio.Task[HangupCause]) -> None:

@@ -25,6 +25,8 @@ class Choice:
 
     spoken: str
     transfer: str | None = None
+    introduce: bool = False
+    """Whether the person is told of the caller first."""
     hang_up: bool = False
 
 
@@ -77,7 +79,7 @@ def said_with_keys(keys: str) -> str:
 
 def _choice(entry: MenuEntry) -> Choice:
     if entry.transfer is not None:
-        return Choice(CONNECTING, transfer=entry.transfer)
+        return Choice(CONNECTING, transfer=entry.transfer, introduce=entry.introduce)
     if entry.hang_up:
         return Choice(GOODBYE, hang_up=True)
     return Choice(entry.answer or "")

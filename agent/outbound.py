@@ -5,8 +5,8 @@ import logging
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -131,6 +131,39 @@ class Outbound:
             return False
         run.hang_up(HangupCause.AGENT_HUNG_UP)
         return True
+
+    def uri(self, number: str, trunk: str = "") -> str:
+        """The SIP address of ``number``, over ``trunk`` where one is given. Raises DialRefused."""
+        normal = number_to_dial(number)
+        return self._trunks.outbound(normal, trunk).uri(normal)
+
+    @asynccontextmanager
+    async def reach(self, target: str, trunk: str = "") -> AsyncIterator[Dialled]:
+        """Calls a person for a caller who waits, under the same limits; hangs up at the end.
+
+        ``trunk``: the one that the caller came over, preferred. Raises DialRefused.
+        """
+        plan = self._plan(CallRequest(to=target, trunk=self._usable(target, trunk)))
+        with ExitStack() as admission:
+            if plan.trunk is not None:
+                self._load.begin_outbound(plan.trunk, plan.to, self._clock())
+                admission.callback(self._load.end, plan.trunk)
+            dialled = await self._dial(plan.dial)
+            try:
+                yield dialled
+            finally:
+                if dialled.line is not None:
+                    await dialled.line.hang_up()
+
+    def _usable(self, target: str, trunk: str) -> str:
+        """``trunk``, where it is one that may dial ``target``."""
+        if not trunk or target.lower().startswith(("sip:", "sips:")):
+            return ""
+        try:
+            self._trunks.outbound(number_to_dial(target), trunk)
+        except DialRefused:
+            return ""
+        return trunk
 
     async def close(self) -> None:
         """Places no more calls, and gives up those that nobody has answered yet.

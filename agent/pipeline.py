@@ -12,12 +12,13 @@ from pipecat.workers.runner import WorkerRunner
 
 from agent.call import Call
 from agent.frames import AnswerEndFrame, ClauseFrame, HoldFrame, KeyFrame
+from agent.handover import Handover
 from agent.menu import NOT_REACHED, Choice
 from agent.stages.hearing import Hearing
 from agent.stages.playout import Playout
 from agent.stages.speaking import Speaking
 from agent.stages.thinking import Thinking
-from telephony.transport import Digit, HangupCause, LineControl, LineEvent, TransferFailed
+from telephony.transport import Digit, HangupCause, LineEvent, TransferFailed
 
 log = logging.getLogger(__name__)
 
@@ -62,11 +63,11 @@ class CallRun:
         call: Call,
         transport: BaseTransport,
         release: Callable[[], Awaitable[None]],
-        control: LineControl | None = None,
+        handover: Handover | None = None,
     ) -> None:
         self.call = call
-        self.control = control
-        """What can be done to the line besides speaking."""
+        self._handover = handover
+        """The way to a person; None where the door has none."""
         call.on_choice = self._choose
         self._release = release
         self._acting: asyncio.Task[None] | None = None
@@ -91,6 +92,9 @@ class CallRun:
         if self._cause is None:
             self._cause = cause
         self._hang_up.set()
+        if self._handover is not None and self._cause is not cause:
+            # The agent has left already: what goes on is between caller and person.
+            self._handover.end()
 
     async def line_event(self, event: LineEvent) -> None:
         """Passes on what happened on the line, in order with its audio."""
@@ -103,11 +107,17 @@ class CallRun:
         if self.call.begin_answer(turn):
             await self._worker.queue_frames([ClauseFrame(turn, text), AnswerEndFrame(turn)])
 
-    async def transfer(self, target: str) -> None:
-        """Hands the caller over to ``target``. Raises TransferFailed; the call then goes on."""
-        if self.control is None:
+    async def transfer(self, target: str, *, introduce: bool = False) -> None:
+        """Hands the caller over to ``target``. Raises TransferFailed; the call then goes on.
+
+        ``introduce``: the box calls there itself and tells of the caller first.
+        """
+        if self._handover is None:
             raise TransferFailed(f"the {self.call.door} door cannot transfer calls")
-        await self.control.transfer(target)
+        if introduce:
+            await self._handover.introduce(target)
+        else:
+            await self._handover.blind(target)
         self.hang_up(HangupCause.TRANSFERRED)
 
     def _choose(self, choice: Choice) -> None:
@@ -122,7 +132,7 @@ class CallRun:
             self.hang_up(HangupCause.AGENT_HUNG_UP)
             return
         try:
-            await self.transfer(choice.transfer)
+            await self.transfer(choice.transfer, introduce=choice.introduce)
         except TransferFailed as error:
             log.warning("call %s: %s", self.call.call_id, error)
             self.call.failed(str(error))
@@ -133,10 +143,14 @@ class CallRun:
         runner = WorkerRunner(handle_sigint=False)
         try:
             await self._until_over(runner)
+            if self._handover is not None and self._handover.reached:
+                await self._handover.bridge()
         except asyncio.CancelledError:
             self.hang_up(HangupCause.BOX_STOPPED)
             raise
         finally:
+            if self._handover is not None:
+                await self._handover.close()
             await self._release()
             self.over.set()
         return self._cause or HangupCause.FAILED

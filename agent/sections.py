@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 SYSTEM_PROMPT = (
     "You are {name}, a friendly assistant on the telephone. Answer in one or two short, plain "
@@ -70,6 +70,8 @@ class MenuEntry(Section):
     """Words that do the same."""
     transfer: Name | None = None
     """Hands the caller to this number or SIP address."""
+    introduce: bool = False
+    """The box calls there itself and tells of the caller, before it joins the two."""
     answer: Name | None = None
     """The agent says this."""
     hang_up: bool = False
@@ -84,6 +86,8 @@ class MenuEntry(Section):
                 f"is {self.key!r}, which must do one thing: "
                 "give one of `transfer`, `answer` and `hang_up`",
             )
+        if self.introduce and self.transfer is None:
+            yield "introduce", "goes with `transfer`"
 
 
 class AgentConfig(Section):
@@ -237,6 +241,8 @@ class RecordsConfig(Section):
 
     path: Path = Path("~/.local/share/offhook/calls.sqlite3")
     """SQLite file; unless given, under ``$OFFHOOK_HOME`` or ``$XDG_DATA_HOME`` where set."""
+    audio: Annotated[Path, AfterValidator(Path.expanduser)] | None = None
+    """Folder for the sound of telephone calls; None records none."""
 
 
 class CostConfig(Section):
