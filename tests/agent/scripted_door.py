@@ -17,16 +17,34 @@ ANSWERED = CallOutcome.ANSWERED
 
 
 class TalkingRun:
-    """Stands in for a call that the agent talks in."""
+    """Stands in for a call that the agent talks in: it listens until either side hangs up."""
 
-    def __init__(self, line: Line, emit: Emit, on_over: Callable[[], None]) -> None:
+    def __init__(self, line: Line, emit: Emit, on_over: Callable[[HangupCause], None]) -> None:
         self.over = asyncio.Event()
         self._line, self._emit, self._on_over = line, emit, on_over
+        self._cause: HangupCause | None = None
+        self._hung_up = asyncio.Event()
+        self._task = asyncio.create_task(self._run())
 
     def hang_up(self, cause: HangupCause) -> None:
+        self._cause = self._cause or cause
+        self._hung_up.set()
+
+    async def _run(self) -> None:
+        sides = [asyncio.create_task(self._listen()), asyncio.create_task(self._hung_up.wait())]
+        await asyncio.wait(sides, return_when=asyncio.FIRST_COMPLETED)
+        for side in sides:
+            side.cancel()
+        await asyncio.wait(sides)
+        cause = self._cause or self._line.cause
+        await self._line.hang_up()
         self._emit({"type": "call.ended", "cause": cause.value})
-        self._on_over()
+        self._on_over(cause)
         self.over.set()
+
+    async def _listen(self) -> None:
+        while await self._line.receive() is not None:
+            pass
 
 
 class QuietBox(Box):
@@ -46,16 +64,15 @@ class QuietBox(Box):
             raise self.refuses
         with self.reserve():
             self.origins.append(origin)
-        run = TalkingRun(line, emit, lambda: self._over_now(origin))
+        run = TalkingRun(line, emit, lambda cause: self._over_now(origin, cause))
         self.runs[origin.call_id] = run
         self._runs[origin.call_id] = run  # type: ignore[assignment]
         return run
 
-    def _over_now(self, origin: Origin) -> None:
+    def _over_now(self, origin: Origin, cause: HangupCause) -> None:
         del self._runs[origin.call_id]
-        record = self.store.call(origin.call_id)
-        assert record is not None
-        self.store.end_call(replace(record[0], cause="agent hung up"))
+        if (record := self.store.call(origin.call_id)) is not None:
+            self.store.end_call(replace(record[0], cause=cause.value))
 
 
 class ScriptedDoor:
