@@ -67,7 +67,7 @@ def _show(value: object) -> str:
 
 
 def _unknown(place: Place, root: type[Section], tree: Mapping[str, Any]) -> str:
-    name = place.key or place.table[-1]
+    name = place.path[-1]
     sections = tuple(keys_of(root))
     if not place.table:
         is_table = isinstance(tree.get(name), dict)

@@ -34,7 +34,7 @@ class Place:
     @property
     def annotation(self) -> Any:
         """The type of the key; None where the table has no such key."""
-        field = keys_of(self.section).get(self.key) if self.key else None
+        field = keys_of(self.section).get(self.key) if self.key is not None else None
         return field.annotation if field else None
 
 

@@ -3,6 +3,9 @@
 from pathlib import Path
 
 import pytest
+import tomlkit
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agent.config import ConfigError, load_config
 
@@ -215,3 +218,28 @@ def test_a_mistake_in_a_trunks_variable_names_it(toml: Path) -> None:
 )
 def test_a_trunks_password_is_never_shown(toml: Path, text: str, secret: str) -> None:
     assert secret not in complaint(toml, text)
+
+
+SECRET = "hush-hush"
+NAMES = st.sampled_from(
+    ["server", "sip", "trunks", "profiles", "agent", "menu", "a", "Bad Name", "host", "port",
+     "numbers", "allow", "password", "key", "x", "0", ""]
+)  # fmt: skip
+VALUES = st.recursive(
+    st.one_of(st.booleans(), st.integers(-5, 5), st.floats(), st.text(max_size=3)),
+    lambda below: st.lists(below, max_size=2) | st.dictionaries(NAMES, below, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.dictionaries(NAMES, VALUES, max_size=3), VALUES)
+def test_any_valid_toml_is_taken_or_complained_about(
+    tmp_path_factory: pytest.TempPathFactory, tree: dict[str, object], password: object
+) -> None:
+    file = tmp_path_factory.getbasetemp() / "any.toml"
+    trunk = {"hosts": "h", "password": SECRET, "numbers": password, "caller_id": SECRET[:0]}
+    file.write_text(tomlkit.dumps({**tree, "trunks": {"a": trunk, "b": password}}))
+    with pytest.raises(ConfigError) as raised:
+        load_config(file, {})
+    assert f"{file}:" in str(raised.value) and SECRET not in str(raised.value)
