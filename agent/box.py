@@ -167,6 +167,7 @@ class Box:
         transport = LineTransport(line)
         handover = Handover(call, line, self.outbound)
         run = self.start(call, transport, line.hang_up, handover)
+        run.control = line.control
 
         async def on_hang_up(_: BaseTransport) -> None:
             run.hang_up(line.cause)

@@ -99,6 +99,8 @@ class Outbound:
 
         def over(_: asyncio.Task[None]) -> None:
             self._tasks.discard(task)
+            if not task.cancelled() and (error := task.exception()) is not None:
+                log.error("call %s: failed", call.call_id, exc_info=error)
             self._dialling.pop(call.call_id, None)
             dialling.cancel()
             held.close()
@@ -136,6 +138,14 @@ class Outbound:
         """The SIP address of ``number``, over ``trunk`` where one is given. Raises DialRefused."""
         normal = number_to_dial(number)
         return self._trunks.outbound(normal, trunk).uri(normal)
+
+    def refusal(self, target: str, trunk: str = "") -> str:
+        """Why ``target`` may not be called for a caller who came over ``trunk``; empty: it may."""
+        try:
+            self._plan(CallRequest(to=target, trunk=self._usable(target, trunk)))
+        except DialRefused as refused:
+            return str(refused)
+        return ""
 
     @asynccontextmanager
     async def reach(self, target: str, trunk: str = "") -> AsyncIterator[Dialled]:
@@ -256,6 +266,8 @@ class Outbound:
         del self._dialling[call.call_id]
         work.settled.set()
         if run is not None:
+            if work.given_up:
+                run.hang_up(HangupCause.AGENT_HUNG_UP)
             await run.over.wait()
             call.end(cause[0] if cause else HangupCause.FAILED.value)
 

@@ -18,7 +18,14 @@ from agent.stages.hearing import Hearing
 from agent.stages.playout import Playout
 from agent.stages.speaking import Speaking
 from agent.stages.thinking import Thinking
-from telephony.transport import Digit, HangupCause, LineEvent, TransferFailed
+from telephony.transport import (
+    ControlFailed,
+    Digit,
+    HangupCause,
+    LineControl,
+    LineEvent,
+    TransferFailed,
+)
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +35,9 @@ WATCH_S = 0.5
 """How often a call is checked for having outlived its limits."""
 COST_EVERY_S = 2.0
 CANCEL_LIMIT_S = 5.0
+SILENT_LIMIT_S = 30.0
+SILENT_PAUSE_S = 0.05
+"""How long, and how often, somebody who wants to speak waits for the agent to be silent."""
 LAST_WORDS_S = 0.4
 """What was said last may take this long to leave the far end's loudspeaker."""
 
@@ -55,6 +65,10 @@ def build(call: Call, transport: BaseTransport) -> PipelineWorker:
     )
 
 
+class CannotDo(Exception):
+    """The line of this call cannot do that; the message says which and why."""
+
+
 class CallRun:
     """Runs one call's pipeline from greeting to hang-up."""
 
@@ -66,6 +80,8 @@ class CallRun:
         handover: Handover | None = None,
     ) -> None:
         self.call = call
+        self.control: LineControl | None = None
+        """What can be done to the line besides speaking; set by who has the line."""
         self._handover = handover
         """The way to a person; None where the door has none."""
         call.on_choice = self._choose
@@ -102,10 +118,36 @@ class CallRun:
         await self._worker.queue_frame(frame)
 
     async def say(self, text: str) -> None:
-        """Has the agent say ``text`` as soon as it is silent."""
+        """Has the agent say ``text`` as soon as it is silent. Raises CannotDo."""
+        until_s = time.monotonic() + SILENT_LIMIT_S
+        while self.call.agent_busy:
+            if time.monotonic() > until_s:
+                raise CannotDo(f"the agent has spoken for {SILENT_LIMIT_S:g} s; try again")
+            await asyncio.sleep(SILENT_PAUSE_S)
         turn = self.call.own_turn(text)
         if self.call.begin_answer(turn):
             await self._worker.queue_frames([ClauseFrame(turn, text), AnswerEndFrame(turn)])
+
+    async def send_digits(self, digits: str) -> None:
+        """Presses keys towards the far end. Raises CannotDo."""
+        try:
+            await self._controlling().send_digits(digits)
+        except ControlFailed as error:
+            raise CannotDo(str(error)) from error
+
+    async def hold(self, on: bool) -> None:
+        """Puts the far end on hold, or takes it back. Raises CannotDo."""
+        control = self._controlling()
+        try:
+            await (control.hold() if on else control.resume())
+        except ControlFailed as error:
+            raise CannotDo(str(error)) from error
+        await self._worker.queue_frame(HoldFrame(on))
+
+    def _controlling(self) -> LineControl:
+        if self.control is None:
+            raise CannotDo(f"the {self.call.door} door carries audio alone")
+        return self.control
 
     async def transfer(self, target: str, *, introduce: bool = False) -> None:
         """Hands the caller over to ``target``. Raises TransferFailed; the call then goes on.

@@ -25,9 +25,10 @@ SILENT_PEAK = 200
 class ToneAgent:
     """Answers every call of a stack until it is closed."""
 
-    def __init__(self, stack: SipStack, *, echo: bool = False) -> None:
+    def __init__(self, stack: SipStack, *, echo: bool = False, quiet: bool = False) -> None:
         self._stack = stack
         self._echo = echo
+        self._quiet = quiet
         self.answered = 0
         self.keys: list[str] = []
 
@@ -35,7 +36,9 @@ class ToneAgent:
         """One call, from answer to its end."""
         line = await ringing.answer()
         self.answered += 1
-        sending = None if self._echo else asyncio.create_task(play_tone(line), name="tone")
+        sending = (
+            None if self._echo or self._quiet else asyncio.create_task(play_tone(line), name="tone")
+        )
         try:
             while (got := await line.receive()) is not None:
                 if isinstance(got, bytes):
@@ -74,10 +77,12 @@ async def _busy_interpreter(busy_s: float, every_s: float) -> None:
             pass
 
 
-async def run(settings: SipSettings, *, echo: bool, busy_s: float, busy_every_s: float) -> None:
+async def run(
+    settings: SipSettings, *, echo: bool, quiet: bool, busy_s: float, busy_every_s: float
+) -> None:
     """Answers until SIGINT or SIGTERM."""
     stack = SipStack(settings)
-    agent = ToneAgent(stack, echo=echo)
+    agent = ToneAgent(stack, echo=echo, quiet=quiet)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -97,6 +102,7 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--echo", action="store_true", help="send back what is heard")
+    parser.add_argument("--quiet", action="store_true", help="say nothing")
     parser.add_argument("--codecs", default="opus,g722,pcmu,pcma")
     parser.add_argument("--rtp-ports", default="20000-29999")
     parser.add_argument("--rtp-timeout", type=int, default=10)
@@ -113,7 +119,15 @@ def main() -> None:
         rtp_timeout_s=args.rtp_timeout,
         trace=args.trace,
     )
-    asyncio.run(run(settings, echo=args.echo, busy_s=args.busy, busy_every_s=args.busy_every))
+    asyncio.run(
+        run(
+            settings,
+            echo=args.echo,
+            quiet=args.quiet,
+            busy_s=args.busy,
+            busy_every_s=args.busy_every,
+        )
+    )
 
 
 if __name__ == "__main__":

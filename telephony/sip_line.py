@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from telephony.continuity import Continuity
 from telephony.transport import (
     FRAME_S,
+    ControlFailed,
     Digit,
     HangupCause,
     Held,
@@ -139,6 +140,8 @@ class SipLine:
             await self._call.send_dtmf(digits)
         except StaleHandleError:
             log.debug("sip call %s: over before its digits were sent", self.sip_call_id)
+        except BaresipError as error:
+            raise ControlFailed(f"the keys were not sent: {error}") from error
 
     async def hold(self) -> None:
         """Puts the far end on hold with a re-INVITE."""
@@ -174,7 +177,7 @@ class SipLine:
             except BaresipError as error:
                 failure = error
                 await asyncio.sleep(REFRESH_PAUSE_S)
-        raise failure
+        raise ControlFailed(str(failure)) from failure
 
     # -- what the stack does
 

@@ -54,19 +54,23 @@ class TransferFailed(Exception):
     """The far end did not take a transfer; the call goes on."""
 
 
+class ControlFailed(Exception):
+    """The far end, or the state of the call, did not let it happen; the call goes on."""
+
+
 class LineControl(Protocol):
     """What can be done to a call besides speaking, where the door can."""
 
     async def send_digits(self, digits: str) -> None:
-        """Presses keys towards the far end. Raises ValueError on what is no key."""
+        """Presses keys towards the far end. Raises ControlFailed; ValueError on what is no key."""
         ...
 
     async def hold(self) -> None:
-        """Puts the far end on hold."""
+        """Puts the far end on hold. Raises ControlFailed."""
         ...
 
     async def resume(self) -> None:
-        """Takes it back."""
+        """Takes it back. Raises ControlFailed."""
         ...
 
     async def transfer(self, target: str) -> None:

@@ -22,6 +22,7 @@ from agent.web.body import read_body
 from agent.web.calls_api import calls_routes
 from agent.web.carrier_messages import MESSAGE_LIMIT_BYTES
 from agent.web.carriers import WEBHOOKS, carrier_routes
+from agent.web.control_api import control_routes
 from agent.web.listener import listen
 from agent.web.webrtc import BadOffer, answer_offer
 
@@ -97,6 +98,7 @@ def make_app(box: Box) -> FastAPI:
 
     app.include_router(carrier_routes(box))
     app.include_router(calls_routes(box))
+    app.include_router(control_routes(box))
     app.mount("/", StaticFiles(directory=str(_static()), html=True), name="page")
     return app
 
