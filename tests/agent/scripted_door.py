@@ -55,6 +55,9 @@ class QuietBox(Box):
         self.origins: list[Origin] = []
         self.runs: dict[str, TalkingRun] = {}
         self.refuses: Exception | None = None
+        self.ready = asyncio.Event()
+        """Cleared: calls wait for their agent."""
+        self.ready.set()
 
     async def answer(  # type: ignore[override]
         self, line: Line, emit: Emit = lambda event: None, origin: Origin | None = None
@@ -62,6 +65,7 @@ class QuietBox(Box):
         origin = origin or DIRECT
         if self.refuses is not None:
             raise self.refuses
+        await self.ready.wait()
         with self.reserve():
             self.origins.append(origin)
         run = TalkingRun(line, emit, lambda cause: self._over_now(origin, cause))

@@ -157,6 +157,21 @@ async def test_a_call_answered_as_it_is_given_up_is_hung_up(desk: Desk) -> None:
     assert result.line is not None and result.line.over  # type: ignore[attr-defined]
 
 
+async def test_a_call_given_up_while_it_is_handed_over_ends(desk: Desk) -> None:
+    desk.box.ready.clear()
+    call = await desk.place()
+    desk.door.results.put_nowait(answered())
+    async with asyncio.timeout(LIMIT_S):
+        while desk.box.active_calls:
+            await asyncio.sleep(0)
+    assert desk.out.hang_up(call)
+    desk.box.ready.set()
+    async with asyncio.timeout(LIMIT_S):
+        while call.state is not CallState.ENDED:
+            await asyncio.sleep(0.005)
+    assert (call.outcome, call.cause) == (CallOutcome.ANSWERED, "agent hung up")
+
+
 @pytest.mark.parametrize("fault", [full(), RuntimeError("broken")])
 async def test_an_answered_call_that_the_box_cannot_take_is_hung_up(
     desk: Desk, fault: Exception
