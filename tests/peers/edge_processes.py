@@ -92,7 +92,9 @@ class Edge:
 
     def __init__(self, folder: Path, ports: list[int]) -> None:
         self.folder = folder
-        self.port, self.tls_port, self.internal_port, self.ng_port, *self.worker_ports = ports
+        self.port, self.tls_port, self.internal_port, self.ng_port, *rest = ports
+        self.worker_ports, self.http_ports = rest[:8], rest[8:]
+        """For SIP and for HTTP of workers."""
         self.address = ("127.0.0.1", self.port)
         self.internal = ("127.0.0.1", self.internal_port)
         self.control = EdgeControl(folder)
@@ -143,7 +145,7 @@ def running_edge(
     environ: Mapping[str, str] | None = None,
 ) -> Iterator[Edge]:
     edge_folder(folder, users or {"alice": PASSWORD}, trunks)
-    ports = free_ports(12)
+    ports = free_ports(20)
     edge = Edge(folder, ports)
     edge.rtp_from = 20000 + ports[0] % 5000 * 2
     edge.rtp_to = edge.rtp_from + 400
@@ -231,7 +233,7 @@ def worker_status(http_port: int) -> dict[str, int] | None:
 
 @contextmanager
 def running_worker(edge: Edge, port: int, drain_s: float = 60) -> Iterator[Worker]:
-    (http_port,) = free_ports(1)
+    http_port = edge.http_ports[edge.worker_ports.index(port)]
     environ = {
         "OFFHOOK_SIP__PORT": str(port),
         "OFFHOOK_SERVER__PORT": str(http_port),

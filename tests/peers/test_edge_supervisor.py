@@ -87,10 +87,9 @@ async def trunk_at(edge: Edge) -> AsyncIterator[SipPeer]:
 
 
 def ports(edge: Edge) -> dict[str, str]:
-    (http_port, *_) = free_ports(4)
     return {
         "OFFHOOK_WORKERS__SIP_PORT": str(edge.worker_ports[0]),
-        "OFFHOOK_WORKERS__HTTP_PORT": str(http_port),
+        "OFFHOOK_WORKERS__HTTP_PORT": str(edge.http_ports[0]),
         "OFFHOOK_WORKERS__EDGE": str(edge.folder),
     }
 
