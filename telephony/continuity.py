@@ -76,7 +76,7 @@ class Continuity:
         elif now_s - self._early_since_s >= EARLY_S + patience_s:
             self._early_since_s = now_s
             return self._shift(max(late_s, -TOLERANCE_S, -samples / self._rate_hz))
-        if now_s - self._late_s[0][0] < patience_s:
+        if late_s < TOLERANCE_S or now_s - self._late_s[0][0] < patience_s:
             return 0
         least_s = min(late for at, late in self._late_s if now_s - at <= patience_s)
         return self._shift(least_s) if least_s >= TOLERANCE_S else 0
@@ -92,8 +92,10 @@ class Continuity:
         return (now_s - self._began_s) - self._delivered / self._rate_hz
 
     def _watch(self, late_s: float, since_s: float, now_s: float) -> None:
-        recovered_s = max(late for _, late in self._late_s) - late_s
-        self._jitter_s = max(self._jitter_s * math.exp(-since_s / FORGET_S), recovered_s)
+        self._jitter_s *= math.exp(-since_s / FORGET_S)
+        if late_s < self._late_s[-1][1]:
+            recovered_s = max(late for _, late in self._late_s) - late_s
+            self._jitter_s = max(self._jitter_s, recovered_s)
         self._late_s.append((now_s, late_s))
         # One that is older stays: it shows that there is a whole window.
         while now_s - self._late_s[1][0] > JITTERY_S:

@@ -167,7 +167,7 @@ def test_a_call_resumed_from_hold_begins_anew() -> None:
         assert continuity.take(PACKET, 600 + number * 0.02) == 0
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     uneven_s=st.floats(0, 0.02),
@@ -186,7 +186,7 @@ def test_nothing_is_altered_where_nothing_is_lost(
     assert heard.corrections == []
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     gaps=st.lists(st.tuples(st.floats(1, 25), st.floats(0.02, 2.5)), max_size=6),
     loss=st.floats(0, 0.1),
