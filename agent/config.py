@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError
 
 from agent.carrier_section import CarriersConfig
 from agent.config_errors import complaint, line_of, syntax_complaint
-from agent.phone_sections import OWN_PROFILE, SipConfig, TrunkConfig, profile_faults, reach_faults
+from agent.phone_sections import OWN_PROFILE, SipConfig, TrunkConfig, profile_faults, trunk_faults
 from agent.sections import (
     AgentConfig,
     CallsConfig,
@@ -186,7 +186,7 @@ def _check_together(
         for table, section in tables_in(config)
         for key, fault in section.faults(environ)
     ]
-    faults += reach_faults(config.sip, config.trunks)
+    faults += trunk_faults(config.sip, config.trunks)
     faults += profile_faults(config.trunks, config.carriers.numbers, tuple(config.profiles))
     messages = [f"{where((*t, key))}`{key}` in {title(t)} {fault}" for t, key, fault in faults]
     if messages:

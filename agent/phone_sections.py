@@ -4,7 +4,7 @@ import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field, SecretStr
 
@@ -170,10 +170,13 @@ class TrunkConfig(Section):
         return self.password.get_secret_value() if self.password else ""
 
 
-def reach_faults(
+def trunk_faults(
     sip: SipConfig, trunks: Mapping[str, TrunkConfig]
 ) -> Iterator[tuple[tuple[str, ...], str, str]]:
-    """Where a trunk is out of the SIP door's reach: the table, the key, what is wrong."""
+    """Where the SIP door cannot have a trunk: the table, the key, what is wrong."""
+    for name in trunks:
+        if name in get_args(Transport):
+            yield (("trunks",), name, "is what a transport is called; choose another name for it")
     if not sip.enabled or not is_loopback(sip.host):
         return
     for name, trunk in trunks.items():

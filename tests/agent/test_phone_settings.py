@@ -59,6 +59,10 @@ def complaint(path: Path, text: str) -> str:
             "offhook.toml:2: `tls_certificate` in [sip] is 'no.pem', and there is no such file",
         ),
         (
+            "[trunks.tls]\nhost = '127.0.0.1'",
+            "offhook.toml:1: `tls` in [trunks] is what a transport is called",
+        ),
+        (
             "[trunks]\nhost = 'h'",
             "offhook.toml:2: `host` in [trunks] must be a table: write [trunks.NAME], and its",
         ),
