@@ -2,9 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
-from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape, quoteattr
 
 from pipecat.serializers.base_serializer import FrameSerializer
@@ -16,9 +14,9 @@ from pipecat.serializers.vonage import VonageFrameSerializer
 from agent.carrier_section import CarriersConfig
 from agent.web.carrier_messages import BadStream
 from agent.web.carrier_tickets import CarrierCall
+from agent.web.carrier_webhook import BadWebhook, Markup, Webhook
 from telephony.signatures import check_plivo, check_telnyx, check_twilio, check_vonage
 
-FIELDS_LIMIT = 200
 NUMBER_LIMIT = 64
 """Characters of a telephone number or a SIP address that are kept."""
 XML = '<?xml version="1.0" encoding="UTF-8"?>'
@@ -30,42 +28,6 @@ KEYS = {
     "vonage": "vonage_signature_secret",
 }
 """Every carrier, and the key in [carriers] without which it is not let in."""
-
-
-class BadWebhook(Exception):
-    """A request that is the carrier's, but announces no call."""
-
-
-@dataclass(frozen=True, slots=True)
-class Webhook:
-    """A carrier's request."""
-
-    url: str
-    """As the carrier knows it."""
-    headers: Mapping[str, str]
-    """By name, in any case."""
-    body: bytes
-
-    @property
-    def fields(self) -> list[tuple[str, str]]:
-        """The fields of the form. Raises BadWebhook."""
-        try:
-            text = self.body.decode("utf-8", "replace")
-            return parse_qsl(text, keep_blank_values=True, max_num_fields=FIELDS_LIMIT)
-        except ValueError as error:
-            raise BadWebhook(f"the form cannot be read: {error}") from error
-
-    def header(self, name: str) -> str:
-        """A header's value; empty where there is none."""
-        return self.headers.get(name, "")
-
-
-@dataclass(frozen=True, slots=True)
-class Markup:
-    """What a carrier is answered."""
-
-    text: str
-    media_type: str = "application/xml"
 
 
 class Carrier(Protocol):

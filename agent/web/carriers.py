@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse
 from agent.box import Box, BoxFull
 from agent.call import Origin
 from agent.web.body import read_body
-from agent.web.carrier_dialects import KEYS, BadWebhook, Carrier, Webhook, open_carriers
+from agent.web.carrier_dialects import KEYS, Carrier, open_carriers
 from agent.web.carrier_line import (
     BAD_PAYLOAD,
     POLICY,
@@ -23,6 +23,7 @@ from agent.web.carrier_line import (
 )
 from agent.web.carrier_messages import BadStream, read_event
 from agent.web.carrier_tickets import AlreadyBegun, CarrierCall, Tickets
+from agent.web.carrier_webhook import BadWebhook, Webhook
 from telephony.signatures import BadSignature
 
 log = logging.getLogger(__name__)

@@ -7,15 +7,9 @@ from pathlib import Path
 import pytest
 
 from agent.config import Config, ConfigError, load_config
-from agent.web.carrier_dialects import (
-    FIELDS_LIMIT,
-    KEYS,
-    BadWebhook,
-    Carrier,
-    Webhook,
-    open_carriers,
-)
+from agent.web.carrier_dialects import KEYS, Carrier, open_carriers
 from agent.web.carrier_tickets import CarrierCall
+from agent.web.carrier_webhook import FIELDS_LIMIT, BadWebhook, Webhook
 
 TELNYX_KEY = "A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="
 FILE = f"""
