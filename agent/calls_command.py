@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from agent.config import load_config
@@ -19,8 +19,8 @@ from agent.records.record import CallRecord, TurnRecord
 from agent.records.schema import StoreError
 
 DESCRIPTION = """\
-Lists the latest calls: when, through which door (and trunk), in or out, with whom, how long, how
-many turns, how fast (median and 95th percentile, end of speech to first packet, as seen from
+Lists the latest calls: when, through which door (and trunk), from or to whom, how long, how many
+turns, how fast (median and 95th percentile, end of speech to first packet, as seen from
 inside), what the call cost here, and why it ended. With CALL_ID (its first letters are enough):
 that call's turns, where their milliseconds went, and what it would have cost on rented parts.
 """
@@ -62,15 +62,17 @@ def run(args: argparse.Namespace) -> int:
 
 def calls_table(calls: Sequence[CallRecord]) -> Table:
     """One row a call."""
-    steps = ("length", "turns", "P50", "P95", "cost", "end")
-    table = Table("call", "when (UTC)", "door", "way", "far end", *steps)
+    table = Table(
+        # The name of a call is there to be copied, on a narrow terminal too.
+        Column("call", no_wrap=True, min_width=12),
+        *("when (UTC)", "door", "with", "length", "turns", "P50", "P95", "cost", "end"),
+    )
     for call in calls:
         table.add_row(
             call.call_id,
             f"{call.started_at:%Y-%m-%d %H:%M:%S}",
             Text(f"{call.door} ({call.trunk})" if call.trunk else call.door),
-            "out" if call.direction == "outbound" else "in",
-            Text(call.caller),
+            Text(f"{'to' if call.direction == 'outbound' else 'from'} {call.caller or '-'}"),
             _length(call),
             str(call.turns),
             _ms(call.latency_ms(50)),

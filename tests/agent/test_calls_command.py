@@ -83,8 +83,8 @@ def test_the_list(calls: Calls) -> None:
     for words in (
         "1:15",
         "webrtc (carrier)",
-        "out",
-        "127.0.0.1",
+        "from -",
+        "to 127.0.0.1",
         "520 ms",
         "900 ms",
         "$0.000250",
