@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 # Commands of the reader's own system, which are taken to be there.
 SYSTEM = {"cd", "git", "curl", "sudo", "brew", "xcode-select", "openssl", "cp", "export", "open"}
+# Programs of Debian packages, which the document that runs them says to install.
+SYSTEM |= {"kamailio", "rtpengine"}
 
 
 def tracked() -> list[Path]:
