@@ -60,6 +60,9 @@ def command(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     sip.add_argument(
         "--seconds", type=_seconds, default=20, metavar="S", help="of a round (default: 20)"
     )
+    sip.add_argument(
+        "--echo", action="store_true", help="TARGET says back what it hears: report its delay"
+    )
     sip.add_argument("--json", type=Path, metavar="FILE", help="write the report there")
     sip.set_defaults(func=_run_sip)
 

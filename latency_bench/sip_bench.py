@@ -68,7 +68,11 @@ async def _bench(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     for count in args.calls:
         console.print(f"{count} call{'s' * (count > 1)} for {args.seconds} s", highlight=False)
         if args.target:
-            calls[str(count)] = await _round(args.target, count, args.seconds, None)
+            row = await _round(args.target, count, args.seconds, None)
+            if not args.echo:
+                # Its own words are no echo of the caller's.
+                row |= {"added_delay_ms": _spread(np.zeros(0)), "bursts_unanswered": None}
+            calls[str(count)] = row
             continue
         # A fresh agent each time: its time is its own, and not that of the round before.
         agent = await _start_agent()

@@ -61,7 +61,7 @@ def test_a_round_without_an_echo_says_none_and_not_zero() -> None:
 
 def test_a_round_against_a_real_agent(tmp_path: Path) -> None:
     report = tmp_path / "sip.json"
-    args = argparse.Namespace(target=None, calls=[2], seconds=4, json=report)
+    args = argparse.Namespace(target=None, calls=[2], seconds=4, json=report, echo=False)
     assert sip_bench.run(args) == 0
     row = json.loads(report.read_text())["calls"]["2"]
     assert row["answer_ms"]["p50"] > 0
@@ -78,6 +78,6 @@ def test_an_agent_that_is_not_there_is_told(
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as deaf:
         deaf.bind(("127.0.0.1", 0))
         target = f"sip:agent@127.0.0.1:{deaf.getsockname()[1]}"
-        args = argparse.Namespace(target=target, calls=[1], seconds=4, json=None)
+        args = argparse.Namespace(target=target, calls=[1], seconds=4, json=None, echo=False)
         assert sip_bench.run(args) == 1
     assert "no answer to INVITE within 1 s" in capsys.readouterr().err
