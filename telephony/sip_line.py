@@ -6,7 +6,6 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 
 import numpy as np
-import soxr
 from baresip import (
     AudioNotActive,
     AudioRestarted,
@@ -22,6 +21,7 @@ from baresip.call import CallState
 from numpy.typing import NDArray
 
 from telephony.continuity import Continuity
+from telephony.resampling import Resampler
 from telephony.transport import (
     FRAME_S,
     ControlFailed,
@@ -225,7 +225,7 @@ class SipLine:
             stereo = samples[: len(samples) & ~1].reshape(-1, 2).astype(np.int32)
             samples = ((stereo[:, 0] + stereo[:, 1]) // 2).astype(np.int16)
         if self._down is not None:
-            samples = self._down.resample_chunk(samples)
+            samples = self._down.resample(samples)
         return samples.tobytes()
 
     def _write(self, pcm: bytes) -> int:
@@ -236,11 +236,11 @@ class SipLine:
                 return 0
             samples: NDArray[np.int16] = np.frombuffer(pcm, np.int16)
             if self._up is not None:
-                samples = self._up.resample_chunk(samples)
+                samples = self._up.resample(samples)
             if self._info.tx_channels == 2:
                 samples = np.repeat(samples, 2)
-            # A resampler that has just begun gives nothing yet, and that is sent too.
-            return self._call.audio.write(samples.tobytes()) or not len(samples)
+            written: int = self._call.audio.write(samples.tobytes())
+            return written
         except AudioRestarted:
             self._renegotiated()
         except AudioNotActive:
@@ -310,9 +310,15 @@ class SipLine:
         self._put(None)
 
     def _put(self, item: bytes | LineEvent | None) -> None:
-        if self._frames.full():
-            self._frames.get_nowait()
-        self._frames.put_nowait(item)
+        for _ in range(QUEUE_FRAMES):
+            if not self._frames.full():
+                break
+            oldest = self._frames.get_nowait()
+            if not isinstance(oldest, bytes):
+                # Audio that nobody reads is let go, a key is not.
+                self._frames.put_nowait(oldest)
+        if not self._frames.full():
+            self._frames.put_nowait(item)
 
 
 def _audio_of(call: Call) -> AudioInfo | None:
@@ -323,10 +329,10 @@ def _audio_of(call: Call) -> AudioInfo | None:
     return info if info.rx_ready else None
 
 
-def _resampler(from_hz: int, to_hz: int) -> "soxr.ResampleStream | None":
+def _resampler(from_hz: int, to_hz: int) -> Resampler | None:
     if not from_hz or not to_hz or from_hz == to_hz:
         return None
-    return soxr.ResampleStream(from_hz, to_hz, 1, dtype="int16", quality="MQ")
+    return Resampler(from_hz, to_hz)
 
 
 class Lines:

@@ -1,8 +1,8 @@
 """The SIP door as a process of its own, told what to do in lines of JSON.
 
 A crash of the native stack then fails one test and not pytest. What it does with a call is
-said by the name that was dialled (``refuse-404``, ``wait``, ``late``, ``bye``, ``echo``; a tone
-for anything else); what it sees it prints, one event a line.
+said by the name that was dialled (``refuse-404``, ``crash``, ``wait``, ``late``, ``bye``,
+``echo``, ``silent``; a tone for anything else); what it sees it prints, one event a line.
 """
 
 import argparse
@@ -21,9 +21,18 @@ from baresip import _native
 from latency_bench.tone_agent import play_tone
 from telephony import sip
 from telephony.sip import SipAccount, SipError, SipSettings, SipStack
-from telephony.transport import CallGone, Dial, Digit, Line, Ringing, TransferFailed
+from telephony.transport import (
+    CallGone,
+    Dial,
+    Digit,
+    Line,
+    Ringing,
+    TransferFailed,
+    frame_bytes,
+)
 
 LATE_S = 0.4
+BURST_FRAMES = 4
 HEARD_S = 0.5
 """How much of the far end's audio is kept to say what it was."""
 
@@ -96,6 +105,8 @@ class Subject:
             return
         if name.startswith("wait"):
             return
+        if name.startswith("crash"):
+            raise RuntimeError("as an agent with a fault does")
         if name.startswith("late"):
             await asyncio.sleep(LATE_S)
         try:
@@ -110,7 +121,8 @@ class Subject:
         heard = self.heard[name] = Heard(line)
         echo = name.startswith("echo")
         say("answered", call=name, rate_hz=line.sample_rate_hz)
-        sending = None if echo else asyncio.create_task(play_tone(line))
+        silent = echo or name.startswith("silent")
+        sending = None if silent else asyncio.create_task(play_tone(line))
         if name.startswith("bye"):
             await asyncio.sleep(0.3)
             await line.hang_up()
@@ -195,8 +207,8 @@ class Subject:
                 await line.control.resume()
             elif do == "hang-up":
                 await line.hang_up()
-            elif do == "flush":
-                line.flush()
+            elif do == "burst":
+                await _burst(line, flush=bool(command["flush"]))
             elif do == "transfer":
                 await line.control.transfer(command["target"])
             else:
@@ -217,6 +229,15 @@ class Subject:
             tasks=len(asyncio.all_tasks()),
             cpu_s=sum(me.cpu_times()[:2]),
         )
+
+
+async def _burst(line: Line, *, flush: bool) -> None:
+    """As much as a line takes without waiting; then, perhaps, takes it back."""
+    loud = np.full(frame_bytes(line.sample_rate_hz) // 2, 12000, np.int16).tobytes()
+    for _ in range(BURST_FRAMES):
+        await line.send(loud)
+    if flush:
+        line.flush()
 
 
 async def run(settings: SipSettings) -> None:

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import pytest
 import sipp_script
 from sip_peers import (
+    Packet,
     RtpPeer,
     SubjectProcess,
     assert_contiguous,
@@ -308,9 +309,49 @@ def test_a_peer_that_vanishes(vanished: SubjectProcess) -> None:
 
 
 def test_the_agent_hangs_up(door: SubjectProcess) -> None:
-    steps = Caller("bye-now").call()
-    steps.expect("BYE")
-    steps.ok()
-    sipp_script.run(steps, door.port).finish()
-    door.wait("over", call="bye-now")
+    steps = Caller("bye-now").call().expect("BYE").ok()
+    at_once = sipp_script.run(steps, door.port)
+    # The first BYE is lost, and comes again.
+    steps = Caller("bye-again").call().pause(600).expect("BYE").ok()
+    lossy = sipp_script.run(steps, door.port, options=IGNORING)
+    at_once.finish()
+    assert len(lossy.finish().received("BYE")) >= 2
+    for call in ("bye-now", "bye-again"):
+        door.wait("over", call=call)
     all_over(door)
+
+
+def test_a_dropped_tcp_connection_does_not_end_a_call(door: SubjectProcess) -> None:
+    with RtpPeer() as rtp:
+        steps = Caller("by-tcp").call(rtp.port).pause(20000)
+        caller = sipp_script.run(steps, door.port, transport="t1")
+        door.wait("answered", call="by-tcp")
+        rtp.wait_packets(5)
+        caller.kill()
+        rtp.wait_packets(50)
+        assert door.ask("heard", call="by-tcp")["hz"] == pytest.approx(1000, abs=5)
+        # Nobody is there to take the BYE; the line ends all the same.
+        door.do("hang-up", call="by-tcp")
+        door.wait("over", call="by-tcp")
+        rtp.wait_quiet()
+
+
+def test_an_interruption_takes_back_what_is_not_on_the_wire(door: SubjectProcess) -> None:
+    def loud(packets: list[Packet]) -> int:
+        return sum(abs(decode_ulaw([packet])).max() > 6000 for packet in packets)
+
+    with RtpPeer() as rtp:
+        caller = sipp_script.run(Caller("silent").call(rtp.port).expect("BYE").ok(), door.port)
+        door.wait("answered", call="silent")
+        rtp.wait_packets(5)
+        counts = {}
+        for flush in (False, True):
+            begin = len(rtp.packets)
+            door.do("burst", call="silent", flush=flush)
+            rtp.wait_packets(15)
+            counts[flush] = loud(rtp.packets[begin:])
+        door.do("hang-up", call="silent")
+        caller.finish()
+    assert counts[False] in (4, 5)
+    # The one that was being encoded may still go, in two where the frames do not fall together.
+    assert counts[True] <= 2

@@ -25,8 +25,8 @@ from sipp_script import Caller
 
 TOGETHER = 20
 IN_TURN = 300
-LANES = 3
-"""Calls that follow one another, so many rows of them beside each other: 7 s instead of 20."""
+LANES = 5
+"""Calls that follow one another, so many rows of them beside each other: 5 s instead of 20."""
 WARM_UP = 30
 MAX_GROWTH_BYTES = 12 * 2**20
 BUSY_S = 0.8

@@ -18,6 +18,8 @@ from sip_peers import (
 )
 from sipp_script import Caller, sdp
 
+from telephony.sip import SipSettings, SipStack
+
 
 @pytest.fixture(scope="module")
 def door() -> Iterator[SubjectProcess]:
@@ -41,7 +43,9 @@ def test_no_reinvite_follows_an_answer_and_hold_shows_no_video(door: SubjectProc
 
 def test_more_than_two_calls_and_the_cap(door: SubjectProcess) -> None:
     # The library's own default is two calls. The cap is tried with 5, which takes the same way
-    # as the table of 256.
+    # as the 256 that its table of audio streams has.
+    assert SipStack(SipSettings(max_calls=1000))._config().max_concurrent_calls == 256
+    assert SipStack(SipSettings())._config().max_concurrent_calls == 256
     with running(max_calls=5) as capped:
         load = sipp_script.run(
             Caller("tone").call().pause(1500).bye(), capped.port, calls=5, together=5, rate=50
@@ -67,6 +71,12 @@ def test_a_call_is_refused_with_the_status_that_was_meant(
     steps.expect(180, optional=True)
     caller = sipp_script.run(steps.expect(status).ack(), door.port).finish()
     assert caller.received(f"SIP/2.0 {status} Not Here")
+
+
+def test_a_call_that_the_agent_cannot_take_is_refused(door: SubjectProcess) -> None:
+    steps = Caller("crash").invite(sdp()).expect(180, optional=True)
+    sipp_script.run(steps.expect(500).ack(), door.port).finish()
+    assert door.ask("counts")["active"] == 0
 
 
 def test_the_source_is_where_the_packet_came_from(door: SubjectProcess) -> None:
