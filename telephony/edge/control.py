@@ -18,6 +18,8 @@ CALL_LIMIT = 10_000
 """How many calls of one worker are ended at most."""
 
 NOT_FOUND = 404
+ANSWERED = (3, 4)
+"""Kamailio's states of a call: waiting for ACK, and confirmed."""
 
 _numbers = itertools.count(1)
 
@@ -88,9 +90,12 @@ class EdgeControl:
         return int(self._ask("dlg.stats_active")["all"])
 
     def end_calls(self, worker: str) -> int:
-        """Hangs up on both sides of every call of ``worker``, a SIP URI; returns how many."""
+        """Hangs up on both sides of every call of ``worker``, a SIP URI; returns how many.
+
+        Those not answered yet are left alone: the edge passes them on to another one.
+        """
         calls = self._ask("dlg.profile_list", "worker", worker)
-        found = [call for call in _listed(calls) if isinstance(call, dict)][:CALL_LIMIT]
+        found = [call for call in _listed(calls) if call["state"] in ANSWERED][:CALL_LIMIT]
         ended = 0
         for call in found:
             try:

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,13 @@ async def test_a_killed_workers_call_ends_with_a_cause_and_a_new_one_is_answered
         "OFFHOOK_WORKERS__RESERVE": "yes",
     }
     log = tmp_path / "supervisor.log"
-    command = [sys.executable, "-m", "agent.cli", "serve", "--workers", "1"]
+    settings = tmp_path / "settings.toml"
+    settings.write_text(
+        f'[trunks.edge]\nhost = "127.0.0.1:{edge.internal_port}"\nallow = ["127.0.0.1"]\n'
+        'profile = "agent"\ndestinations = ["+1"]\nmax_calls = 100\n'
+    )
+    command = [sys.executable, "-m", "agent.cli", "--config", str(settings)]
+    command += ["serve", "--workers", "1"]
     with process(command, environ, tmp_path, log) as supervisor:
 
         def workers(state: str) -> list[dict[str, Any]]:
@@ -71,6 +78,7 @@ async def test_a_killed_workers_call_ends_with_a_cause_and_a_new_one_is_answered
                 until, lambda: BOX_STOPPED in causes(records), "the lost call has its cause"
             )
             await later.hang_up()
+            await dials_out(edge, trunk, workers("serving")[0]["http"])
             await asyncio.to_thread(
                 until, lambda: "caller hung up" in causes(records), "so has the other"
             )
@@ -78,6 +86,35 @@ async def test_a_killed_workers_call_ends_with_a_cause_and_a_new_one_is_answered
             trunk.close()
         supervisor.terminate()
         assert await asyncio.to_thread(supervisor.wait, 60) == 0, log.read_text()[-4000:]
+
+
+async def dials_out(edge: Edge, trunk: SipPeer, http: str) -> None:
+    """A call that a worker places goes by the edge to the trunk, and is heard there."""
+    await asyncio.to_thread(edge.set_trunks, f"{TRUNK}:{trunk.port}")
+    trunk.echo = False
+    result = await asyncio.to_thread(place_call, http, "+15550123")
+    assert result["outcome"] == "answered", result
+    (call,) = trunk.calls.values()
+    assert call.invite is not None
+    assert call.invite.start == f"INVITE sip:+15550123@{TRUNK}:{trunk.port} SIP/2.0"
+    call.media.send_frame()
+    async with asyncio.timeout(20):
+        while call.media.received < 25:
+            await asyncio.sleep(0.02)
+    assert all(edge.rtp_from <= port <= edge.rtp_to for _, port in call.media.sources)
+    await call.hang_up()
+
+
+def place_call(http: str, number: str) -> dict[str, Any]:
+    request = urllib.request.Request(
+        f"{http}v1/calls?wait=true",
+        json.dumps({"to": number}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=40) as answer:
+        found = json.load(answer)
+    assert isinstance(found, dict)
+    return found
 
 
 def causes(records: Path) -> list[str | None]:

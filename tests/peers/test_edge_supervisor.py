@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -192,6 +193,7 @@ def settings_alone(tmp_path: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.skipif(not shutil.which("setpriv"), reason="needs setpriv: apt-get install util-linux")
 def test_workers_do_not_outlive_a_supervisor_that_is_killed(tmp_path: Path) -> None:
     with supervised(tmp_path, **settings_alone(tmp_path)) as running:
         (worker,) = running.until(lambda: running.workers("serving"), "it serves")
