@@ -137,8 +137,11 @@ class SubjectProcess:
 
     def stop(self) -> int:
         """Closes the stack; the exit status. Kills it where that takes too long."""
-        if self._process.poll() is None and self._process.stdin is not None:
+        assert self._process.stdin is not None
+        try:
             self._process.stdin.close()
+        except BrokenPipeError:
+            pass  # it is gone already
         try:
             return self._process.wait(LIMIT_S)
         except subprocess.TimeoutExpired:
