@@ -30,6 +30,7 @@ class State(StrEnum):
     LEAVING = "leaving"
 
 
+READY = frozenset({State.RESERVE, State.SERVING})
 ALIVE = frozenset({State.STARTING, State.RESERVE, State.SERVING, State.LEAVING})
 
 
@@ -163,12 +164,13 @@ class Fleet:
         seat = self._seat(number)
         was, lived_s = seat.state, now_s - seat.since_s
         seat.last_exit = seat.killed_for or describe(status)
-        asked = was is State.LEAVING
+        # Told to leave from here, or by an operator; either way it finished its calls.
+        asked = was is State.LEAVING or (status == 0 and was in READY)
         never_ready = was is State.STARTING
-        if was in (State.RESERVE, State.SERVING) and lived_s >= self.patience.stable_s:
+        if was in READY and lived_s >= self.patience.stable_s:
             seat.failures = 0
         seat.failures += not asked
-        wait_s = 0.0 if asked else self._back_off_s(seat.failures)
+        wait_s = 0.0 if was is State.LEAVING else self._back_off_s(seat.failures)
         seat.calls = 0
         seat.start_at_s = now_s + wait_s
         self._become(seat, State.DOWN, now_s)

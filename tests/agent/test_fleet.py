@@ -112,6 +112,13 @@ def test_back_off_doubles_up_to_its_limit_and_is_forgiven_after_a_stable_time() 
     assert Lost(1, "killed by signal 9", 1) in drill.exit(1)
 
 
+def test_one_that_an_operator_told_to_leave_is_replaced_and_no_failure() -> None:
+    drill = Drill(1, reserve=True).up()
+    assert drill.exit(1, 0) == [Route((2,), ())]
+    assert drill.fleet.seats[0].failures == 0
+    assert drill.tick(1) == [Start(1)]
+
+
 def test_a_seat_that_keeps_failing_does_not_keep_others_out() -> None:
     drill = Drill(2)
     drill.tick()

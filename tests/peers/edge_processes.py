@@ -143,6 +143,7 @@ def running_edge(
     users: Mapping[str, str] | None = None,
     trunks: tuple[str, ...] = (),
     environ: Mapping[str, str] | None = None,
+    media_address: str = "127.0.0.1",
 ) -> Iterator[Edge]:
     edge_folder(folder, users or {"alice": PASSWORD}, trunks)
     ports = free_ports(20)
@@ -163,7 +164,7 @@ def running_edge(
     }
     rtpengine = [
         "rtpengine", f"--config-file={EDGE / 'rtpengine.conf'}",
-        "--interface=external/127.0.0.1", "--interface=internal/127.0.0.1",
+        f"--interface=external/{media_address}", "--interface=internal/127.0.0.1",
         f"--listen-ng=127.0.0.1:{edge.ng_port}",
         f"--port-min={edge.rtp_from}", f"--port-max={edge.rtp_to}",
     ]  # fmt: skip

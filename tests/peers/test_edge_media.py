@@ -74,6 +74,36 @@ async def test_the_real_stack_is_heard_through_tls_and_srtp(
     assert loudest_hz(tmp_path / "phone") == pytest.approx(TONE_HZ, abs=5), said[-3000:]
 
 
+PUBLIC = "203.0.113.9"
+TRUNK = "127.0.0.27"
+
+
+async def test_behind_nat_the_public_address_is_named_and_taken_for_its_own(tmp_path: Path) -> None:
+    with running_edge(
+        tmp_path / "edge",
+        trunks=(TRUNK,),
+        environ={"EDGE_ADVERTISE": PUBLIC},
+        media_address=f"127.0.0.1!{PUBLIC}",
+    ) as edge:
+        port = edge.worker_ports[0]
+        worker = await SipPeer.open("127.0.0.1", edge.internal, "agent", port)
+        trunk = await SipPeer.open(TRUNK, edge.address, "trunk")
+        try:
+            await asyncio.to_thread(edge.set_workers, port)
+            await asyncio.to_thread(until, lambda: edge.active() == {port}, "it takes calls")
+            call = await trunk.call("sip:agent@offhook")
+            assert f"c=IN IP4 {PUBLIC}" in call.sdp
+            assert call.routes and f"{PUBLIC}:{edge.port}" in "".join(call.routes)
+            assert f"c=IN IP4 {PUBLIC}" not in worker.last_sdp
+            await call.hang_up()
+            async with asyncio.timeout(5):
+                while not worker.ended:
+                    await asyncio.sleep(0.02)
+        finally:
+            worker.close()
+            trunk.close()
+
+
 @pytest.mark.parametrize("tls", [True, False])
 def test_kamailio_accepts_the_configuration(
     tls: bool, certificate: tuple[Path, Path], tmp_path: Path
