@@ -29,7 +29,6 @@ from baresip import (
 )
 from baresip.call import Call, CallState
 
-from telephony import sip_native
 from telephony.causes import outcome_of
 from telephony.sip_address import (
     Transport,
@@ -41,6 +40,7 @@ from telephony.sip_address import (
 )
 from telephony.sip_error import SipError
 from telephony.sip_line import Lines, SipLine
+from telephony.sip_native import SipThread
 from telephony.transport import (
     CallGone,
     CallOutcome,
@@ -117,7 +117,7 @@ class SipRinging:
         self.dialled = user_of(call.headers.get("To", ""))
         self.trunk = trunk
         self.sip_call_id = call.call_id or ""
-        source = sip_native.source_of(self.sip_call_id)
+        source = stack.thread.source_of(self.sip_call_id) if stack.thread else None
         self.source = str(source) if source else ""
         self._stack = stack
         self._call = call
@@ -153,7 +153,8 @@ class SipRinging:
         """Refuses the call. Harmless when it is over."""
         if not 300 <= status <= 699:
             raise ValueError(f"a call is refused with a status of 300 to 699, not {status}")
-        if not sip_native.refuse(self.sip_call_id, status, reason):
+        thread = self._stack.thread
+        if thread is None or not thread.refuse(self.sip_call_id, status, reason):
             log.debug("sip call %s: over before it was refused", self.sip_call_id)
 
 
@@ -165,6 +166,8 @@ class SipStack(CallTransport):
         self.port = settings.port
         self.dead = asyncio.Event()
         """Set when the stack's thread died: no call will come any more."""
+        self.thread: SipThread | None = None
+        """What the package has no word for."""
         self._runtime: Runtime | None = None
         self._agents: dict[str, UserAgent] = {}
         """By transport for calls without an account, by name for those with one."""
@@ -201,13 +204,14 @@ class SipStack(CallTransport):
         self._on_call = on_call
         runtime = Runtime()
         runtime.on_dead = self._died
+        thread = SipThread(runtime)
         try:
             await runtime.start(self._config())
         except (BaresipError, ValueError) as error:
             raise SipError(f"the SIP stack does not start: {error}") from error
-        self._runtime = runtime
+        self._runtime, self.thread = runtime, thread
         try:
-            sip_native.drop_video()
+            thread.drop_video()
             for transport in self.transports:
                 await self._add_agent(transport, self._direct_account(transport))
             for account in settings.accounts:
@@ -295,10 +299,13 @@ class SipStack(CallTransport):
         if not self.dead.is_set():
             for account in self.settings.accounts:
                 await self._unregister(account)
+            if self.thread is not None:
+                self.thread.close()
             try:
                 await runtime.close()
             except RuntimeDead as error:
                 log.error("the SIP stack did not stop: %s", error)
+        self.thread = None
         self._agents.clear()
 
     # -- own affairs
