@@ -41,12 +41,15 @@ def make_certificate(folder: Path, name: str) -> tuple[Path, Path]:
     return certificate, key
 
 
-async def call_over_tls(folder: Path, edge: Edge, authority: Path, seconds: int) -> str:
-    """One call to the edge; returns what the softphone printed."""
-    await asyncio.to_thread(_set_up, folder, edge, authority, seconds)
-    target = f"sip:agent@127.0.0.1:{edge.tls_port}"
+async def call_over_tls(
+    folder: Path, edge: Edge, authority: Path, seconds: int, wait: bool = False
+) -> str:
+    """Registers and waits for a call, or places one; returns what the softphone printed."""
+    account = "regint=60;answermode=auto" if wait else "regint=0"
+    await asyncio.to_thread(_set_up, folder, edge, authority, seconds, account)
+    dial = () if wait else ("-e", f"/dial sip:agent@127.0.0.1:{edge.tls_port}")
     phone = await asyncio.create_subprocess_exec(
-        *("baresip", "-f", str(folder), "-e", f"/dial {target}", "-t", str(seconds)),
+        *("baresip", "-f", str(folder), *dial, "-t", str(seconds)),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -61,7 +64,7 @@ async def call_over_tls(folder: Path, edge: Edge, authority: Path, seconds: int)
     return output.decode(errors="replace")
 
 
-def _set_up(folder: Path, edge: Edge, authority: Path, seconds: int) -> None:
+def _set_up(folder: Path, edge: Edge, authority: Path, seconds: int, account: str) -> None:
     folder.mkdir()
     tone = np.sin(2 * np.pi * SOURCE_HZ * np.arange(RATE_HZ * seconds) / RATE_HZ) * 8000
     with wave.open(str(folder / "microphone.wav"), "wb") as file:
@@ -82,7 +85,7 @@ def _set_up(folder: Path, edge: Edge, authority: Path, seconds: int) -> None:
     (folder / "config").write_text("\n".join(lines) + "\n")
     (folder / "accounts").write_text(
         f"<sip:alice@127.0.0.1:{edge.tls_port};transport=tls>;auth_user=alice;"
-        f"auth_pass={PASSWORD};regint=0;mediaenc=srtp-mand;audio_codecs=pcma/8000/1\n"
+        f"auth_pass={PASSWORD};{account};mediaenc=srtp-mand;audio_codecs=pcma/8000/1\n"
     )
     (folder / "contacts").write_text("")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from edge_peer import SipPeer
+from edge_peer import PeerCall, Refused, SipPeer
 from edge_processes import EDGE, PASSWORD, ROOT, Edge, needs_edge, process, running_edge, until
 from edge_softphone import (
     SOURCE_HZ,
@@ -35,7 +35,7 @@ def edge(
 ) -> Iterator[Edge]:
     environ = {"EDGE_CERTIFICATE": str(certificate[0]), "EDGE_KEY": str(certificate[1])}
     folder = tmp_path_factory.mktemp("edge") / "edge"
-    with running_edge(folder, {"alice": PASSWORD}, environ=environ) as running:
+    with running_edge(folder, {"alice": PASSWORD, "bob": PASSWORD}, environ=environ) as running:
         yield running
 
 
@@ -72,6 +72,46 @@ async def test_the_real_stack_is_heard_through_tls_and_srtp(
         over = "call finished"
         await asyncio.to_thread(until, lambda: over in log.read_text(), "the phone's BYE came")
     assert loudest_hz(tmp_path / "phone") == pytest.approx(TONE_HZ, abs=5), said[-3000:]
+
+
+async def test_a_worker_reaches_a_phone_that_insists_on_tls_and_srtp(
+    edge: Edge, certificate: tuple[Path, Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "phone"
+    waiting = asyncio.create_task(call_over_tls(folder, edge, certificate[0], 7, wait=True))
+    worker = await SipPeer.open("127.0.0.1", edge.internal, "agent", edge.worker_ports[1])
+    try:
+        async with asyncio.timeout(20):
+            while (call := await dialled(worker, "sip:alice@offhook")) is None:
+                await asyncio.sleep(0.1)
+        async with asyncio.timeout(10):
+            while call.media.received < 50:
+                await asyncio.sleep(0.02)
+        assert "RTP/AVP 8" in call.sdp and "crypto" not in call.sdp
+        await call.hang_up()
+        said = await waiting
+        assert "SRTP is Enabled" in said
+        # The next call of the same Kamailio process is not taken for one over TLS.
+        phone = await SipPeer.open("127.0.0.38", edge.address, "bob")
+        try:
+            for _ in range(4):
+                await phone.register("bob", PASSWORD, "offhook")
+                plain = await worker.call("sip:bob@offhook")
+                assert "RTP/AVP 8" in phone.last_sdp and "crypto" not in phone.last_sdp
+                await plain.hang_up()
+        finally:
+            phone.close()
+    finally:
+        worker.close()
+
+
+async def dialled(worker: SipPeer, target: str) -> PeerCall | None:
+    """The call, or None while nobody is registered there."""
+    try:
+        return await worker.call(target)
+    except Refused as refusal:
+        assert refusal.status == 404, refusal
+        return None
 
 
 PUBLIC = "203.0.113.9"
