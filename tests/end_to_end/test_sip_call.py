@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from boxes import OpenBox
 from loopback_caller import word_error_rate
-from softphone import CODECS, Softphone
+from speaking_softphone import CODECS, Softphone
 from spoken import Question
 
 from agent.engines import Engines
