@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from latency_bench.tone_agent import play_tone
@@ -90,7 +91,8 @@ async def run(args: argparse.Namespace) -> dict[str, object]:
     )
     try:
         async with asyncio.timeout(args.limit):
-            return await args.end(stack, args)
+            end: Callable[[SipStack, argparse.Namespace], Awaitable[dict[str, object]]] = args.end
+            return await end(stack, args)
     finally:
         await stack.close()
 

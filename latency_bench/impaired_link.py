@@ -11,6 +11,7 @@ import array
 import errno
 import fcntl
 import heapq
+import math
 import os
 import random
 import selectors
@@ -58,7 +59,9 @@ class Fault:
     reorder: float = 0.0
     """Share of packets that are not delayed at all and so overtake others."""
     outage_s: float = 0.0
-    """Nothing passes for this long, at the end of every ``outage_every_s``."""
+    """Nothing passes for this long, ``outage_after_s`` from the first packet on and again every
+    ``outage_every_s`` (0: once)."""
+    outage_after_s: float = 0.0
     outage_every_s: float = 0.0
 
 
@@ -68,16 +71,18 @@ class Impairment:
     def __init__(self, fault: Fault, seed: int) -> None:
         self._fault = fault
         self._random = random.Random(seed)
+        self._first_s: float | None = None
 
     def arrival_s(self, sent_s: float) -> float | None:
-        """When a packet sent ``sent_s`` after the link came up arrives; None: never."""
+        """When a packet sent at ``sent_s`` arrives; None: never."""
         fault = self._fault
         # One draw each for every packet, so that a fault does not move another one's draws.
         lost, overtaking, spread = (self._random.random() for _ in range(3))
-        if fault.outage_every_s:
-            into_s = sent_s % fault.outage_every_s
-            if into_s >= fault.outage_every_s - fault.outage_s:
-                return None
+        if self._first_s is None:
+            self._first_s = sent_s
+        since_s = sent_s - self._first_s - fault.outage_after_s
+        if since_s >= 0 and since_s % (fault.outage_every_s or math.inf) < fault.outage_s:
+            return None
         if lost < fault.loss:
             return None
         if overtaking < fault.reorder:

@@ -42,7 +42,7 @@ FAULTS = (
     Fault("30 ms jitter", delay_ms=30, jitter_ms=30),
     Fault("60 ms jitter", delay_ms=60, jitter_ms=60),
     Fault("5% reordered by 40 ms", delay_ms=40, reorder=0.05),
-    Fault("2 s outage every 20 s", outage_s=2.0, outage_every_s=20.0),
+    Fault("2 s outage every 20 s", outage_s=2.0, outage_after_s=10.0, outage_every_s=20.0),
 )
 AT_ONCE = 4
 """Calls under way together; each takes a few hundredths of a core."""
