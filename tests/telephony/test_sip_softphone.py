@@ -44,7 +44,7 @@ def door(papers: Path) -> Iterator[SubjectProcess]:
 
 
 def assert_both_hear(
-    door: SubjectProcess, call: str, phone: Softphone, rate_hz: int, *, least_db: float = 25
+    door: SubjectProcess, call: str, phone: Softphone, rate_hz: int, *, least_db: float = 12
 ) -> None:
     """The softphone heard the door's tone, and the door what the softphone played."""
     phone.finish()
