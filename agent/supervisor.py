@@ -51,6 +51,8 @@ KILL_MARGIN_S = 15.0
 """Over ``drain_s``: a worker ends its last calls, and frees its engines."""
 STOP_LIMIT_S = 10.0
 EVENTS = 1000
+CUT_OFF = 1
+"""Exit status where calls may have been cut off."""
 CANNOT_START = 126
 """What a shell says of a program that cannot be run."""
 RESERVE_ROOM = 1.25
@@ -151,8 +153,11 @@ class Supervisor:
                 log.info("replacing every worker, one at a time")
                 self.fleet.renew()
             case signal.SIGINT | signal.SIGTERM if not self.fleet.stopping:
-                log.info("stopping: calls under way may finish")
+                log.info("stopping: calls under way may finish; a second signal ends them")
                 actions = self.fleet.stop(now_s)
+            case signal.SIGINT | signal.SIGTERM:
+                log.warning("told a second time: ending at once")
+                self._status_code, self._given_up = CUT_OFF, True
         self.fleet.room_for_reserve = await asyncio.to_thread(self._has_room)
         await self._do(actions + self.fleet.tick(now_s))
         await self._edge.retry()

@@ -67,6 +67,17 @@ def test_off_loopback_without_a_token_is_refused() -> None:
     assert "OFFHOOK_TOKEN" in result.stderr
 
 
+def test_workers_that_cannot_be_are_refused_in_a_line(tmp_path: Path) -> None:
+    result = offhook("serve", "--workers", "65")
+    assert result.returncode == 2
+    assert "`count` in [workers]" in result.stderr and "64" in result.stderr
+    nowhere = {"OFFHOOK_WORKERS__EDGE": str(tmp_path / "nowhere")}
+    result = offhook("serve", "--workers", "2", **nowhere)
+    assert result.returncode == 2
+    assert "`edge` in [workers]" in result.stderr and "docs/edge.md" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_help_is_worth_reading_and_loads_no_engine() -> None:
     result = offhook("--help")
     assert result.returncode == 0

@@ -219,6 +219,32 @@ def test_settings_that_no_worker_can_run_with_end_the_supervisor(tmp_path: Path)
         assert "Traceback" not in running.log()
 
 
+STUBBORN = """
+import http.server, json, os, signal
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+class Status(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps({"active_calls": 1}).encode())
+port = int(os.environ["OFFHOOK_SERVER__PORT"])
+http.server.HTTPServer(("127.0.0.1", port), Status).serve_forever()
+"""
+
+
+def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
+    stubborn = tmp_path / "stubborn.py"
+    stubborn.write_text(STUBBORN)
+    with supervised(tmp_path, STAND_IN=str(stubborn), **settings_alone(tmp_path)) as running:
+        (worker,) = running.until(lambda: running.workers("serving"), "it serves")
+        running.child.terminate()
+        running.until(lambda: running.workers("leaving"), "it is told to leave")
+        assert worker["calls"] <= 1 and _runs(worker["pid"])
+        running.child.terminate()
+        assert running.child.wait(20) == 1
+        running.until(lambda: not _runs(worker["pid"]), "the worker is gone")
+
+
 def test_a_worker_that_dies_is_started_again_later_and_later(tmp_path: Path) -> None:
     dying = tmp_path / "dying.py"
     dying.write_text("import sys\nsys.exit(7)\n")
