@@ -177,11 +177,14 @@ class Supervisor:
                 case Start(seat):
                     await self._start(seat)
                 case Terminate(seat):
-                    log.info("worker %d: told to finish its calls and end", seat)
-                    self._processes[seat].terminate()
+                    # None where it could not start; that it is down is in the queue.
+                    if process := self._processes.get(seat):
+                        log.info("worker %d: told to finish its calls and end", seat)
+                        process.terminate()
                 case Kill(seat, why):
-                    log.error("worker %d is killed: %s", seat, why)
-                    self._processes[seat].kill()
+                    if process := self._processes.get(seat):
+                        log.error("worker %d is killed: %s", seat, why)
+                        process.kill()
                 case Route(serving, leaving):
                     await self._route(serving, leaving)
                 case Lost(seat, why, again_in_s):

@@ -23,6 +23,7 @@ LOOPBACK = "127.0.0.1"
 STATUS_LIMIT_S = 3.0
 STATUS_LARGEST_BYTES = 1 << 20
 LINE_BYTES = 1 << 16
+LAST_WORDS_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,8 @@ class WorkerProcess:
     async def wait(self) -> int:
         """Its exit status, once it ended and its last words are out; negative: a signal."""
         status = await self._child.wait()
-        await asyncio.wait([self._log], timeout=1)
+        # Not for long: what it started itself may hold the pipe, and calls wait for another.
+        await asyncio.wait([self._log], timeout=LAST_WORDS_S)
         self._log.cancel()
         return status
 
