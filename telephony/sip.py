@@ -155,7 +155,8 @@ class SipRinging:
             raise ValueError(f"a call is refused with a status of 300 to 699, not {status}")
         thread = self._stack.thread
         if thread is None or not thread.refuse(self.sip_call_id, status, reason):
-            log.debug("sip call %s: over before it was refused", self.sip_call_id)
+            # Over, or its Call-ID is none to look it up by: 486 is all that is left.
+            await _hang_up(self._call)
 
 
 class SipStack(CallTransport):

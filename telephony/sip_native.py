@@ -41,6 +41,12 @@ class Source:
 
 _HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 """``mqueue_h``: number, data, argument."""
+_LISTENER = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p, ctypes.c_void_p)
+"""``sip_msg_h``: message, argument; True: nobody else is asked."""
+_METHOD_AT = 248
+"""Where ``struct sip_msg`` has its method, as ``struct pl``: pointer and length."""
+_LIST_AT = 16
+"""Where ``struct le``, with which a listener begins, has its list."""
 
 
 def _library() -> ctypes.CDLL:
@@ -57,6 +63,23 @@ def _library() -> ctypes.CDLL:
         ("mqueue_alloc", ctypes.c_int, (ctypes.c_void_p, _HANDLER, ctypes.c_void_p)),
         ("mqueue_push", ctypes.c_int, (ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)),
         ("mem_deref", ctypes.c_void_p, (ctypes.c_void_p,)),
+        ("uag_sip", ctypes.c_void_p, ()),
+        (
+            "sip_listen",
+            ctypes.c_int,
+            (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_bool, _LISTENER, ctypes.c_void_p),
+        ),
+        ("list_unlink", None, (ctypes.c_void_p,)),
+        ("list_prepend", None, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)),
+        ("sip_dialog_accept", ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p)),
+        (
+            "sip_treply",
+            ctypes.c_int,
+            (
+                *(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p),
+                *(ctypes.c_uint16, ctypes.c_char_p),
+            ),
+        ),
         (
             "ua_hangup",
             None,
@@ -79,6 +102,8 @@ class SipThread:
         self._queue = ctypes.c_void_p()
         self._waiting: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._handler = _HANDLER(self._work)
+        self._listener = ctypes.c_void_p()
+        self._listening = _LISTENER(self._turn_away)
         # The package sets this event on the SIP thread, once its loop is ready to run. A queue
         # belongs to the thread that makes it.
         runtime._ready = _Ready(self._open)
@@ -121,6 +146,32 @@ class SipThread:
             return  # It has no loop; the runtime says why.
         if _lib.mqueue_alloc(ctypes.byref(self._queue), self._handler, None) != 0:
             log.error("the SIP thread has no queue; calls are refused without their reason")
+        own = ctypes.byref(self._listener)
+        if _lib.sip_listen(own, _lib.uag_sip(), True, self._listening, None) != 0:
+            log.error("the SIP thread does not show its requests; some leave sockets behind")
+            return
+        # Before the stack's own listeners, which were there first.
+        at = self._listener.value
+        assert at is not None
+        requests = ctypes.c_void_p.from_address(at + _LIST_AT).value
+        _lib.list_unlink(at)
+        _lib.list_prepend(requests, at, at)
+
+    def _turn_away(self, message: int, _argument: int | None) -> bool:
+        """Whether an INVITE can make no dialog, such as one without Contact, and was answered 400.
+
+        The stack finds that out too late: it keeps the half-made call and its sockets for good,
+        and falls over them when it stops.
+        """
+        method, length = (ctypes.c_size_t * 2).from_address(message + _METHOD_AT)
+        if length != len(b"INVITE") or ctypes.string_at(method, length) != b"INVITE":
+            return False
+        dialog = ctypes.c_void_p()
+        if _lib.sip_dialog_accept(ctypes.byref(dialog), message) == 0:
+            _lib.mem_deref(dialog)
+            return False
+        _lib.sip_treply(None, _lib.uag_sip(), message, 400, b"Bad Request")
+        return True
 
     def _work(self, _number: int, _data: int | None, _argument: int | None) -> None:
         work, done = self._waiting.popleft()
@@ -130,6 +181,8 @@ class SipThread:
             done.set_exception(error)
 
     def _drop(self) -> None:
+        if self._listener:
+            _lib.mem_deref(self._listener)
         _lib.mem_deref(self._queue)
         self._queue = ctypes.c_void_p()
 
