@@ -65,6 +65,29 @@ def command(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     )
     sip.add_argument("--json", type=Path, metavar="FILE", help="write the report there")
     sip.set_defaults(func=_run_sip)
+    faults = kinds.add_parser(
+        "faults",
+        help="what lost, late and reordered packets do to recognition",
+        description="Says recordings over SIP (G.711) through networks that lose, delay and "
+        "reorder packets or fail for two seconds, each between two network namespaces of its "
+        "own, and reports the word error rate of what the SIP door heard.",
+    )
+    faults.add_argument(
+        "--speech",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="recordings: a folder with a manifest.json",
+    )
+    faults.add_argument(
+        "--utterances",
+        type=_count,
+        default=40,
+        metavar="N",
+        help="how many recordings to say (default: 40)",
+    )
+    faults.add_argument("--json", type=Path, metavar="FILE", help="write the report there")
+    faults.set_defaults(func=_run_faults)
 
 
 def _run_quick(args: argparse.Namespace) -> int:
@@ -76,6 +99,12 @@ def _run_quick(args: argparse.Namespace) -> int:
 
 def _run_sip(args: argparse.Namespace) -> int:
     from latency_bench.sip_bench import run
+
+    return run(args)
+
+
+def _run_faults(args: argparse.Namespace) -> int:
+    from latency_bench.network_faults import run
 
     return run(args)
 
