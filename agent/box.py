@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pipecat.transports.base_transport import BaseTransport
 
+from agent.admission import BoxFull
 from agent.call import DIRECT, Call, Emit, Origin
 from agent.config import Config
 from agent.cost.bill import Bill
@@ -30,10 +31,6 @@ log = logging.getLogger(__name__)
 
 END_LIMIT_S = 10.0
 """How long calls may take to end once they are told to."""
-
-
-class BoxFull(Exception):
-    """Every place is taken; the caller may try again later."""
 
 
 class Box:

@@ -79,7 +79,8 @@ class Call:
         self.on_choice: Callable[[Choice], None] = lambda choice: None
         """Told of a choice of the menu once what was to be said about it was heard."""
         self.on_hold = False
-        """Whether the caller's side has put the call on hold."""
+        """Whether either side has put the call on hold."""
+        self.held_at_s = 0.0
         self.rate_in_hz = rate_in_hz
         self.rate_out_hz = rate_out_hz
         self.dialogue = Dialogue(config.agent.persona)
@@ -130,15 +131,20 @@ class Call:
             }
         )
 
-    async def end(self, cause: HangupCause) -> None:
-        """Finishes what is under way, records the call, and gives back its place."""
+    async def leave(self) -> None:
+        """Finishes what is under way and gives back the place in the model."""
         self._over = True
-        if self.held is not None:
-            self.unanswered(self.held)
+        held, self.held = self.held, None
+        if held is not None:
+            self.unanswered(held)
         self.end_answer(interrupted=True)
         await asyncio.to_thread(self.conversation.close)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=2 * COUNT_LIMIT_S)
+
+    async def end(self, cause: HangupCause) -> None:
+        """Leaves, unless the agent has left already, and records the call."""
+        await self.leave()
         self._store.end_call(self._record(cause))
         self.emit({"type": "call.ended", "cause": cause.value})
         log.info("call %s: ended (%s) after %.1f s", self.call_id, cause.value, self.usage.call_s)

@@ -16,9 +16,10 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from agent.admission import BoxFull
 from agent.call import Call
 from agent.text import speakable
-from telephony.transport import CallOutcome, Digit, Line, TransferFailed, frame_bytes
+from telephony.transport import CallOutcome, ControlFailed, Digit, Line, TransferFailed, frame_bytes
 from telephony.trunk import DialRefused
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Handover:
         """Asks the far end to call ``target``. Raises TransferFailed; the call then goes on."""
         if self._line.control is None:
             raise TransferFailed(f"the {self._line.door} door cannot transfer calls")
-        await self._line.control.transfer(self._uri(target))
+        await self._line.control.transfer(self._referred(target))
 
     async def introduce(self, target: str) -> None:
         """Calls ``target`` and tells of the caller; then the lines can be joined.
@@ -66,7 +67,7 @@ class Handover:
                 raise TransferFailed(f"{target}: {dialled.outcome.value} ({dialled.reason})")
             async with asyncio.timeout(SPEAK_LIMIT_S):
                 await self._tell(dialled.line)
-        except (DialRefused, TimeoutError) as error:
+        except (DialRefused, BoxFull, TimeoutError) as error:
             await self.close()
             raise TransferFailed(f"{target} was not reached: {error}") from error
         except BaseException:
@@ -105,13 +106,14 @@ class Handover:
         """Hangs up on the person, if that has not happened. Harmless when nobody was called."""
         await self._reached.aclose()
 
-    def _uri(self, target: str) -> str:
+    def _referred(self, target: str) -> str:
+        """The SIP address that the far end is asked to call; a number counts as a call placed."""
         if target.lower().startswith(("sip:", "sips:")):
             return target
         if self._outbound is None:
             raise TransferFailed("no telephone door is open")
         try:
-            return self._outbound.uri(target, self._call.origin.trunk)
+            return self._outbound.refer(target, self._call.origin.trunk)
         except DialRefused as error:
             raise TransferFailed(str(error)) from error
 
@@ -174,7 +176,10 @@ async def _pass_on(source: Line, sink: Line) -> None:
     size, pending = frame_bytes(sink.sample_rate_hz), b""
     while (got := await source.receive()) is not None:
         if isinstance(got, Digit) and sink.control is not None:
-            await sink.control.send_digits(got.key)
+            try:
+                await sink.control.send_digits(got.key)
+            except ControlFailed as error:
+                log.warning("a key was not passed on: %s", error)
         if not isinstance(got, bytes):
             continue
         pcm: NDArray[np.int16] = np.frombuffer(got, np.int16)

@@ -10,11 +10,13 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent.box import Box, BoxFull
+from agent.admission import BoxFull
+from agent.box import Box
 from agent.call import Origin
 from agent.phone_sections import OWN_PROFILE
 from agent.placed_call import CallRequest, CallState, PlacedCall
 from agent.records.record import CallRecord
+from agent.usage import Usage
 from telephony.numbers import dialled_key
 from telephony.sip_target import SipTarget, check_target
 from telephony.transport import CallOutcome, CallTransport, Dial, Dialled, HangupCause
@@ -134,10 +136,17 @@ class Outbound:
         run.hang_up(HangupCause.AGENT_HUNG_UP)
         return True
 
-    def uri(self, number: str, trunk: str = "") -> str:
-        """The SIP address of ``number``, over ``trunk`` where one is given. Raises DialRefused."""
-        normal = number_to_dial(number)
-        return self._trunks.outbound(normal, trunk).uri(normal)
+    def refer(self, number: str, trunk: str = "") -> str:
+        """The SIP address of ``number``, for a far end that is to call it in our name.
+
+        ``trunk``: the one that the caller came over, preferred. It counts against the trunk's
+        calls a minute, as a call that is placed does. Raises DialRefused.
+        """
+        plan = self._plan(CallRequest(to=number, trunk=self._usable(number, trunk)))
+        if plan.trunk is not None:
+            self._load.begin_outbound(plan.trunk, plan.to, self._clock())
+            self._load.end(plan.trunk)
+        return plan.dial.target
 
     def refusal(self, target: str, trunk: str = "") -> str:
         """Why ``target`` may not be called for a caller who came over ``trunk``; empty: it may."""
@@ -154,16 +163,29 @@ class Outbound:
         ``trunk``: the one that the caller came over, preferred. Raises DialRefused.
         """
         plan = self._plan(CallRequest(to=target, trunk=self._usable(target, trunk)))
+        if self._closing:
+            raise BoxFull("the box is stopping; call again in a minute")
         with ExitStack() as admission:
+            admission.enter_context(self._box.reserve())
             if plan.trunk is not None:
                 self._load.begin_outbound(plan.trunk, plan.to, self._clock())
                 admission.callback(self._load.end, plan.trunk)
-            dialled = await self._dial(plan.dial)
+            call = PlacedCall(uuid.uuid4().hex[:12], plan.to, plan.trunk.name if plan.trunk else "")
+            log.info("call %s: dialling %s for a caller who waits", call.call_id, plan.dial.target)
+            self._remember(call)
+            self._box.store.start_call(self._record(call))
+            dialled = Dialled(CallOutcome.NO_ANSWER, reason=GIVEN_UP)
             try:
+                dialled = await self._dial(plan.dial)
+                call.settle(dialled)
                 yield dialled
             finally:
                 if dialled.line is not None:
                     await dialled.line.hang_up()
+                    call.end(dialled.line.cause.value)
+                elif call.outcome is None:
+                    call.settle(dialled)
+                self._box.store.end_call(self._record(call))
 
     def _usable(self, target: str, trunk: str) -> str:
         """``trunk``, where it is one that may dial ``target``."""
@@ -304,7 +326,8 @@ class Outbound:
             call.to,
             config.agent.name,
             ended_at=call.ended_at,
-            cause=outcome,
+            cause=call.cause or outcome,
+            usage=Usage(call_s=call.talked_s),
             direction="outbound",
             dialled=call.to,
             trunk=call.trunk,

@@ -7,7 +7,8 @@ import socket
 from collections.abc import Mapping
 from dataclasses import replace
 
-from agent.box import Box, BoxFull
+from agent.admission import BoxFull
+from agent.box import Box
 from agent.call import Origin
 from agent.config import Config
 from agent.outbound import Outbound

@@ -87,6 +87,8 @@ class CallRun:
         call.on_choice = self._choose
         self._release = release
         self._acting: asyncio.Task[None] | None = None
+        """What the caller chose, as long as it is being done."""
+        self._transferring: asyncio.Task[None] | None = None
         self._worker = build(call, transport)
         self._cause: HangupCause | None = None
         self._hang_up = asyncio.Event()
@@ -119,6 +121,8 @@ class CallRun:
 
     async def say(self, text: str) -> None:
         """Has the agent say ``text`` as soon as it is silent. Raises CannotDo."""
+        if self.call.on_hold:
+            raise CannotDo("the call is on hold, and nobody would hear it; resume it first")
         until_s = time.monotonic() + SILENT_LIMIT_S
         while self.call.agent_busy:
             if time.monotonic() > until_s:
@@ -152,21 +156,33 @@ class CallRun:
     async def transfer(self, target: str, *, introduce: bool = False) -> None:
         """Hands the caller over to ``target``. Raises TransferFailed; the call then goes on.
 
-        ``introduce``: the box calls there itself and tells of the caller first.
+        ``introduce``: the box calls there itself and tells of the caller first. It belongs to the
+        call, and ends with it, whoever asked for it.
         """
         if self._handover is None:
             raise TransferFailed(f"the {self.call.door} door cannot transfer calls")
-        if introduce:
-            await self._handover.introduce(target)
-        else:
-            await self._handover.blind(target)
-        self.hang_up(HangupCause.TRANSFERRED)
+        if self._transferring is not None:
+            raise TransferFailed("this caller is being handed over already")
+        work = self._handover.introduce if introduce else self._handover.blind
+        name = f"transfer-{self.call.call_id}"
+        self._transferring = transferring = asyncio.create_task(work(target), name=name)
+        try:
+            await asyncio.wait([transferring])
+            if transferring.cancelled():
+                raise TransferFailed("the call ended first")
+            transferring.result()
+            self.hang_up(HangupCause.TRANSFERRED)
+        finally:
+            if transferring.done():
+                self._transferring = None
 
     def _choose(self, choice: Choice) -> None:
-        if choice.transfer is not None or choice.hang_up:
-            self._acting = asyncio.create_task(
-                self._act(choice), name=f"choice-{self.call.call_id}"
-            )
+        if choice.transfer is None and not choice.hang_up:
+            return
+        if self._acting is not None and not self._acting.done():
+            log.info("call %s: a choice is being acted upon; another is ignored", self.call.call_id)
+            return
+        self._acting = asyncio.create_task(self._act(choice), name=f"choice-{self.call.call_id}")
 
     async def _act(self, choice: Choice) -> None:
         await asyncio.sleep(LAST_WORDS_S)
@@ -183,56 +199,61 @@ class CallRun:
     async def run(self) -> HangupCause:
         """Runs until hang-up; returns why. Leaves no task behind."""
         runner = WorkerRunner(handle_sigint=False)
+        tasks: list[asyncio.Task[object]] = []
         try:
-            await self._until_over(runner)
+            await self._until_over(runner, tasks)
             if self._handover is not None and self._handover.reached:
+                # The agent leaves; the call goes on between caller and person.
+                await self.call.leave()
+                self.call.emit({"type": "joined"})
+                await self._stop(runner, tasks)
+                tasks.clear()
                 await self._handover.bridge()
         except asyncio.CancelledError:
             self.hang_up(HangupCause.BOX_STOPPED)
             raise
-        finally:
-            if self._handover is not None:
-                await self._handover.close()
-            await self._release()
-            self.over.set()
-        return self._cause or HangupCause.FAILED
-
-    async def _until_over(self, runner: WorkerRunner) -> None:
-        tasks: list[asyncio.Task[object]] = []
-        try:
-            self.call.begin()
-            await runner.add_workers(self._worker)
-            for work, name in (
-                (runner.run(), "run"),
-                (self._watch(), "watch"),
-                (self._hang_up.wait(), "over"),
-            ):
-                tasks.append(asyncio.create_task(work, name=f"{name}-{self.call.call_id}"))
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            watching = tasks[1]
-            if watching.done() and not watching.cancelled() and (error := watching.exception()):
-                log.error("call %s: its watch failed", self.call.call_id, exc_info=error)
         finally:
             try:
                 # Told before the line goes down, so that the page learns why.
                 await self.call.end(self._cause or HangupCause.FAILED)
             finally:
                 await self._stop(runner, tasks)
+                if self._handover is not None:
+                    await self._handover.close()
+                await self._release()
+                self.over.set()
+        return self._cause or HangupCause.FAILED
+
+    async def _until_over(self, runner: WorkerRunner, tasks: list[asyncio.Task[object]]) -> None:
+        """Runs the pipeline; ``tasks`` takes what `_stop` has to end."""
+        self.call.begin()
+        await runner.add_workers(self._worker)
+        for work, name in (
+            (runner.run(), "run"),
+            (self._watch(), "watch"),
+            (self._hang_up.wait(), "over"),
+        ):
+            tasks.append(asyncio.create_task(work, name=f"{name}-{self.call.call_id}"))
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        watching = tasks[1]
+        if watching.done() and not watching.cancelled() and (error := watching.exception()):
+            log.error("call %s: its watch failed", self.call.call_id, exc_info=error)
 
     async def _stop(self, runner: WorkerRunner, tasks: list[asyncio.Task[object]]) -> None:
-        """Ends the pipeline, gently, and what watched over it."""
-        if not tasks:
-            return
-        await runner.cancel(reason=(self._cause or HangupCause.FAILED).value)
-        running, *watchers = tasks
-        if self._acting is not None:
-            watchers.append(self._acting)
+        """Ends the pipeline, gently, and what was done beside it."""
+        beside = [task for task in (self._acting, self._transferring) if task is not None]
+        if tasks:
+            await runner.cancel(reason=(self._cause or HangupCause.FAILED).value)
+        running, watchers = tasks[:1], [*tasks[1:], *beside]
         for task in watchers:
             task.cancel()
-        await asyncio.wait([running, *watchers], timeout=CANCEL_LIMIT_S)
-        if not running.done():
-            log.error("call %s: the pipeline did not end in time", self.call.call_id)
-            running.cancel()
+        if not tasks and not beside:
+            return
+        await asyncio.wait([*running, *watchers], timeout=CANCEL_LIMIT_S)
+        for task in running:
+            if not task.done():
+                log.error("call %s: the pipeline did not end in time", self.call.call_id)
+                task.cancel()
 
     async def _watch(self) -> None:
         """Greets, keeps the bill current, and hangs up on a call that outlived its limits."""
@@ -249,10 +270,15 @@ class CallRun:
         while True:
             await asyncio.sleep(WATCH_S)
             now_s = time.monotonic()
-            if self.call.on_hold:
-                self.call.caller_audio_at_s = self.call.caller_spoke_at_s = now_s
             cause = None
-            if now_s - self.call.caller_audio_at_s > VANISHED_S:
+            if self.call.on_hold:
+                # Silence means nothing then, and a far end that vanished is not noticed.
+                self.call.caller_audio_at_s = self.call.caller_spoke_at_s = now_s
+                if now_s - self.call.held_at_s > limits.max_hold_s:
+                    cause = HangupCause.TIME_LIMIT
+            if cause is not None:
+                pass
+            elif now_s - self.call.caller_audio_at_s > VANISHED_S:
                 cause = HangupCause.CALLER_VANISHED
             elif now_s - self.call.started_s > limits.max_call_s:
                 cause = HangupCause.TIME_LIMIT

@@ -71,6 +71,13 @@ class PlacedCall:
         """The answered call is over."""
         self.state, self.cause, self.ended_at = CallState.ENDED, cause, datetime.now(UTC)
 
+    @property
+    def talked_s(self) -> float:
+        """From answer to end, in seconds; 0.0 where it was not answered or is not over."""
+        if self.answered_at is None or self.ended_at is None:
+            return 0.0
+        return (self.ended_at - self.answered_at).total_seconds()
+
     def to_json(self) -> dict[str, Any]:
         """JSON types only; times as ISO 8601 in UTC."""
         return {

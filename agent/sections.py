@@ -232,6 +232,8 @@ class CallsConfig(Section):
     max_call_s: Positive = 3600
     silence_hangup_s: Positive = 600
     """Hang up after this long without the caller's speech."""
+    max_hold_s: Positive = 900
+    """Hang up on a call that was on hold for this long: its far end may be gone."""
     drain_s: NotNegative = 5
     """On shutdown, how long calls may finish."""
 

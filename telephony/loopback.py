@@ -8,7 +8,7 @@ import asyncio
 import time
 from typing import TypeVar
 
-from telephony.transport import FRAME_S, Digit, HangupCause, LineEvent, frame_bytes
+from telephony.transport import FRAME_S, Digit, HangupCause, Held, LineEvent, frame_bytes
 
 T = TypeVar("T")
 
@@ -75,6 +75,10 @@ class LoopbackLine:
     def press(self, key: str) -> None:
         """The caller's side: presses a key of the telephone."""
         self._put(self._to_box, Digit(key, 100))
+
+    def put_on_hold(self, on: bool) -> None:
+        """The caller's side: puts the call on hold, or takes it back."""
+        self._put(self._to_box, Held(on))
 
     async def hear(self) -> bytes | None:
         """The caller's side: the agent's next frame, or None once the call is over."""

@@ -64,10 +64,7 @@ class Hearing(FrameProcessor):
         self._call = call
         self._rate_hz = call.rate_in_hz
         self._voice = call.engines.vad.open(self._rate_hz)
-        self._taker = TurnTaker(
-            TurnSettings(**call.config.turn.model_dump()),
-            self._voice.window_samples / self._rate_hz,
-        )
+        self._taker = self._new_taker()
         self._window_bytes = self._voice.window_samples * 2
         self._pre_roll_bytes = int(PRE_ROLL_S * self._rate_hz) * 2
         self._unseen = bytearray()
@@ -99,6 +96,10 @@ class Hearing(FrameProcessor):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def _new_taker(self) -> TurnTaker:
+        window_s = self._voice.window_samples / self._rate_hz
+        return TurnTaker(TurnSettings(**self._call.config.turn.model_dump()), window_s)
+
     def _own(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         task = asyncio.create_task(work, name=f"{name}-{self._call.call_id}")
         self._tasks.add(task)
@@ -109,6 +110,9 @@ class Hearing(FrameProcessor):
 
     async def _hear(self, pcm: bytes, at_s: float) -> None:
         self._call.caller_audio_at_s = at_s
+        if self._call.on_hold:
+            # What comes is the far end's music, or somebody who talks to somebody else.
+            return
         self._unseen += pcm
         while len(self._unseen) >= self._window_bytes:
             window = bytes(self._unseen[: self._window_bytes])
@@ -273,9 +277,18 @@ class Hearing(FrameProcessor):
 
     async def _hold(self, on: bool) -> None:
         """Nobody listens on hold: what is being said is broken off."""
-        self._call.on_hold = on
-        if on and self._call.agent_busy:
+        self._call.on_hold, self._call.held_at_s = on, time.monotonic()
+        if not on:
+            return
+        if self._call.agent_busy:
             await self._interrupt()
+        # Whatever was half heard is over.
+        for pause in list(self._decodes):
+            self._drop(pause)
+        self._unseen.clear()
+        self._utterance.clear()
+        self._taker = self._new_taker()
+        self._call.no_words()
 
     async def _apologise(self) -> None:
         """Asks the caller to say again what could not be recognised."""

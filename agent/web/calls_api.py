@@ -8,7 +8,8 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from agent.box import Box, BoxFull
+from agent.admission import BoxFull
+from agent.box import Box
 from agent.outbound import MAX_ANSWER_LIMIT_S, Outbound
 from agent.placed_call import CallRequest, PlacedCall
 from agent.web.body import read_body

@@ -11,7 +11,8 @@ import time
 from fastapi import APIRouter, Request, Response, WebSocket, WebSocketDisconnect
 from fastapi.responses import JSONResponse
 
-from agent.box import Box, BoxFull
+from agent.admission import BoxFull
+from agent.box import Box
 from agent.call import Origin
 from agent.web.body import read_body
 from agent.web.carrier_dialects import KEYS, Carrier, open_carriers

@@ -16,7 +16,8 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 
-from agent.box import Box, BoxFull
+from agent.admission import BoxFull
+from agent.box import Box
 from agent.config import Config, ServerConfig, is_loopback
 from agent.web.body import read_body
 from agent.web.calls_api import calls_routes

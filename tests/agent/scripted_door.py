@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from agent.box import Box, BoxFull
+from agent.admission import BoxFull
+from agent.box import Box
 from agent.call import DIRECT, Emit, Origin
 from agent.config import Config
 from agent.records.store import CallStore

@@ -26,7 +26,7 @@ from carrier_caller import (
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from agent.box import BoxFull
+from agent.admission import BoxFull
 from agent.call import Origin
 from agent.config import Config, load_config
 from agent.web import carriers

@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import cast
 
 import numpy as np
 from boxes import OpenBox
@@ -56,8 +57,7 @@ async def test_a_caller_is_introduced_and_joined(
                 assert (await caller.turn(1))["heard"]
                 caller.line.press("1")
                 assert (await caller.turn(2))["answer"] == CONNECTING
-                await caller.until(lambda: caller.ended is not None, LIMIT_S)
-                assert caller.ended == "transferred"
+                await caller.until(lambda: {"type": "joined"} in caller.events, LIMIT_S)
                 assert not caller.line.over
                 # From here on the person alone is heard: their echo of what the caller says.
                 await asyncio.sleep(0.5)
@@ -72,8 +72,55 @@ async def test_a_caller_is_introduced_and_joined(
                     await asyncio.sleep(0.05)
         finally:
             await phone.close()
-        (record,) = box.store.recent_calls(5)
-        assert record.cause == "transferred"
+        records = {record.direction: record for record in box.store.recent_calls(5)}
+        assert records["inbound"].cause == "transferred"
+        # Both legs are on the bill for as long as they lasted, the time together counted in.
+        assert records["outbound"].dialled == f"sip:person@127.0.0.1:{port}"
+        assert 2 < records["outbound"].usage.call_s < records["inbound"].usage.call_s
+
+
+async def test_a_caller_who_leaves_takes_the_ringing_of_the_person_along(
+    open_box: OpenBox,
+) -> None:
+    """A telephone that rings and never answers; the caller presses twice, then hangs up."""
+    loop = asyncio.get_running_loop()
+    got: list[str] = []
+
+    class Ringing(asyncio.DatagramProtocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            self.transport = cast(asyncio.DatagramTransport, transport)
+
+        def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+            text = data.decode()
+            method = text.split(" ", 1)[0]
+            got.append(method)
+            if method == "INVITE":
+                kept = ("via:", "from:", "to:", "call-id:", "cseq:")
+                lines = [n for n in text.split("\r\n") if n.lower().startswith(kept)]
+                said = ["SIP/2.0 180 Ringing", *lines, "Content-Length: 0", "", ""]
+                self.transport.sendto("\r\n".join(said).encode(), addr)
+
+    transport, _ = await loop.create_datagram_endpoint(Ringing, local_addr=("127.0.0.1", 0))
+    port = transport.get_extra_info("sockname")[1]
+    async with open_box(menu(port), OFFHOOK_SIP__PORT="0") as box:
+        phone = Phone(box.config, {})
+        await phone.open(box)
+        try:
+            async with LoopbackCaller(box) as caller:
+                caller.line.press("1")
+                assert (await caller.turn(1))["answer"] == CONNECTING
+                await caller.until(lambda: "INVITE" in got, LIMIT_S)
+                caller.line.press("1")
+                assert (await caller.turn(2))["answer"] == CONNECTING
+                await asyncio.sleep(1)
+                assert got.count("INVITE") == 1
+            await caller.until(lambda: "CANCEL" in got, LIMIT_S)
+            assert box.active_calls == 0
+        finally:
+            await phone.close()
+            transport.close()
+        causes = {record.direction: record.cause for record in box.store.recent_calls(5)}
+        assert causes == {"inbound": "caller hung up", "outbound": "no answer"}
 
 
 async def test_a_person_who_is_not_there_is_told_and_the_call_goes_on(open_box: OpenBox) -> None:

@@ -155,7 +155,7 @@ async def test_a_silent_caller_is_hung_up_on(open_box: OpenBox) -> None:
 
 
 async def test_the_box_is_full_and_has_room_again(open_box: OpenBox) -> None:
-    from agent.box import BoxFull
+    from agent.admission import BoxFull
 
     async with open_box(OFFHOOK_CALLS__MAX_CALLS="1") as box:
         async with LoopbackCaller(box) as caller:
