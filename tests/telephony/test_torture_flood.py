@@ -6,6 +6,7 @@ import time
 import uuid
 
 from plain_caller import (
+    FIRST_TIME,
     Dialog,
     Vitals,
     assert_new_call_is_answered,
@@ -52,4 +53,4 @@ def test_a_call_keeps_its_audio_in_a_flood() -> None:
         assert not door.find("over", call="watched")
         call.check_heard()
         assert_new_call_is_answered(door)
-        assert_settled(door, before, calls=1, rss_mb=48.0, first=True)
+        assert_settled(door, before, calls=1, rss_mb=48.0, kept=FIRST_TIME)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from plain_caller import (
+    FIRST_TIME,
     Vitals,
     WatchedCall,
     assert_new_call_is_answered,
@@ -76,7 +77,7 @@ def test_nothing_is_left_behind(door: SubjectProcess, call: WatchedCall) -> None
 
     quiet = Vitals.of(door.pid)
     everything()
-    assert_settled(door, quiet, calls=1, rss_mb=RSS_MB, first=True)
+    assert_settled(door, quiet, calls=1, rss_mb=RSS_MB, kept=FIRST_TIME)
     used = Vitals.of(door.pid)
     everything()
     # They are not all turned away at the door: some calls ring, and are never confirmed.
