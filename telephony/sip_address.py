@@ -7,7 +7,9 @@ from typing import Literal
 Transport = Literal["udp", "tcp", "tls"]
 
 MAX_TARGET = 255
-_ADDRESS = re.compile(r"<?(sips?|tel):(?:([^@;>?]*)@)?([^;>?]*)")
+_DISPLAY_NAME = re.compile(r'\s*"(?:[^"\\]|\\.)*"')
+"""A quoted one may hold anything, such as another address (RFC 3261, 25.1)."""
+_ADDRESS = re.compile(r"\s*(sips?|tel):(?:([^@>]*)@)?([^;>?\s]*)", re.IGNORECASE)
 _TARGET = re.compile(
     r"(?P<scheme>sips?):"
     r"(?:[A-Za-z0-9_.!~*'()&=+$,;?/%#-]{1,128}@)?"
@@ -20,23 +22,31 @@ _TRANSPORT = re.compile(r";transport=([^;]*)", re.IGNORECASE)
 
 
 def address_of(text: str) -> str:
-    """``user@host`` of a SIP address in whatever dress, or the number of a ``tel:``."""
-    found = _ADDRESS.search(text)
-    if not found:
-        return ""
-    scheme, user, host = found.groups()
-    if scheme == "tel":
-        return str(host)
-    return f"{user}@{host}" if user else str(host)
+    """``user@host`` of a SIP address in whatever dress, or the number of a ``tel:``.
+
+    Neither a password nor the user's own parameters (RFC 3261, 19.1.6) are part of it.
+    """
+    user, host = _parts(text)
+    return f"{user}@{host}" if user and host else user or host
 
 
 def user_of(text: str) -> str:
     """The user part of a SIP address: the number that was dialled."""
-    found = _ADDRESS.search(text)
+    return _parts(text)[0]
+
+
+def _parts(text: str) -> tuple[str, str]:
+    """User and ``host[:port]``; either may be empty."""
+    text = _DISPLAY_NAME.sub("", text, count=1) if text.lstrip().startswith('"') else text
+    if "<" in text:
+        text = text.partition("<")[2].partition(">")[0]
+    found = _ADDRESS.match(text)
     if not found:
-        return ""
+        return "", ""
     scheme, user, host = found.groups()
-    return str(host) if scheme == "tel" else str(user or "")
+    if scheme.lower() == "tel":
+        return str(host), ""
+    return re.split("[;:]", user or "", maxsplit=1)[0], str(host)
 
 
 def transport_of(uri: str) -> Transport:

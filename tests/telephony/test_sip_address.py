@@ -15,6 +15,20 @@ from telephony.sip_address import address_of, is_literal, target_fault, transpor
         ("<sip:example.com>", "example.com", ""),
         ("tel:+15551234567;phone-context=x", "+15551234567", "+15551234567"),
         ("nonsense", "", ""),
+        ("<sip:+15551234567;npdi=yes@h>", "+15551234567@h", "+15551234567"),
+        (
+            "<sip:+15551234567;isub=1;rn=+1555@h:5080;x=y>;tag=1",
+            "+15551234567@h:5080",
+            "+15551234567",
+        ),
+        ("SIP:agent@box", "agent@box", "agent"),
+        ("<TEL:+15551234567>", "+15551234567", "+15551234567"),
+        ('"Hotel: desk" <sip:+1555@h>', "+1555@h", "+1555"),
+        ('"sip:sales@x" <sip:agent@box>', "agent@box", "agent"),
+        ('"a \\" <sip:sales@x>" <sip:agent@box>', "agent@box", "agent"),
+        ("Hotel <sip:agent@box>", "agent@box", "agent"),
+        ("sip:agent:secret@box;x=1", "agent@box", "agent"),
+        ("sip:box?subject=a", "box", ""),
     ],
 )
 def test_what_an_address_names(text: str, address: str, user: str) -> None:
