@@ -3,6 +3,10 @@
 A rule is an international prefix (``+1``, ``+44207``), or a whole number as it is dialled
 (``200``, ``112``), where ``X`` stands for any digit and a final ``.`` for whatever follows.
 ``!`` before it forbids. The rule that says most decides.
+
+A number without ``+`` may be an international one all the same: after ``00`` or ``011``, after the
+digits that a rule such as ``9.`` gives for an outside line, or as it stands. It is judged by all
+that it may be.
 """
 
 import re
@@ -28,6 +32,9 @@ EMERGENCY = frozenset(
 )
 """Only a rule that is the number itself opens these: an agent has no business there."""
 
+_INTERNATIONAL_PREFIXES = ("00", "011")
+_LOCAL_IN_NORTH_AMERICA = re.compile(r"[2-9][0-9]{2}[2-9][0-9]{6}")
+
 _RULE = re.compile(r"!?(\+[1-9][0-9]{0,14}\.?|[0-9*#X]{1,20}\.?)")
 
 
@@ -48,6 +55,16 @@ class _Rule:
         expression = re.escape(self.pattern).replace("X", "[0-9]")
         rest = "[0-9*#]*" if self.open_ended else ""
         return re.fullmatch(expression + rest, number) is not None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is one number alone."""
+        return not self.open_ended and "X" not in self.pattern
+
+    @property
+    def said(self) -> str:
+        """The digits it names before those it leaves open."""
+        return self.pattern.partition("X")[0]
 
     def weight(self) -> tuple[int, bool, bool]:
         """The longer rule says more; of two as long the whole number, then the ban."""
@@ -80,7 +97,6 @@ def ban_on(number: str, rules: Sequence[str]) -> Ban | None:
     if number in EMERGENCY and number not in rules:
         return Ban("it is an emergency number, which opens to no other rule than itself", number)
     best = _best(number, rules)
-    costly = max((p for p in COSTLY if number.startswith(p)), key=len, default="")
     if best is None:
         international = f"+{number}"
         if len(number) >= 8 and _best(international, rules) is not None:
@@ -88,9 +104,61 @@ def ban_on(number: str, rules: Sequence[str]) -> Ban | None:
         return Ban("no rule allows it", number)
     if not best.allows:
         return Ban(f"the rule {best.text!r} forbids it", "")
-    if len(best.pattern) < len(costly):
-        return Ban(f"{costly} costs much, and the rule {best.text!r} does not open it", costly)
+    if number.startswith("+"):
+        return _costly_ban(number, 1, best)
+    return None if best.is_whole else _hidden_ban(number, best, rules)
+
+
+def _hidden_ban(number: str, best: _Rule, rules: Sequence[str]) -> Ban | None:
+    """Why what ``number``, without ``+``, may be besides itself may not be dialled."""
+    if best.open_ended and best.said == best.pattern:
+        for at in range(1, len(best.pattern) + 1):
+            if number[at:] in EMERGENCY:
+                return Ban(
+                    f"it may be the emergency number {number[at:]} behind {number[:at]}, which "
+                    "opens to no other rule than itself",
+                    number,
+                )
+    last = len(best.pattern if best.open_ended else best.said)
+    for at in _beginnings(number, last):
+        forbidding = _best(f"+{number[at:]}", rules)
+        if forbidding is not None and not forbidding.allows:
+            return Ban(f"the rule {forbidding.text!r} forbids +{number[at:]}", "")
+        if (ban := _costly_ban(number, at, best)) is not None:
+            return ban
     return None
+
+
+def _costly_ban(number: str, at: int, best: _Rule) -> Ban | None:
+    """Why the international number that begins at ``at``, behind its ``+``, may not be dialled."""
+    international = f"+{number[at:]}"
+    costly = max((p for p in COSTLY if international.startswith(p)), key=len, default="")
+    # The rule must name the costly prefix, and what stands before it.
+    if not costly or len(best.said) >= at + len(costly) - 1:
+        return None
+    missing_rule = costly if number.startswith("+") else number
+    return Ban(f"{costly} costs much, and the rule {best.text!r} does not open it", missing_rule)
+
+
+def _beginnings(number: str, last: int) -> list[int]:
+    """Where an international number may begin in one without ``+``, up to ``last``."""
+    found = []
+    for at in range(last + 1):
+        rest = number[at:]
+        if _may_be_international(rest):
+            found.append(at)
+        for prefix in _INTERNATIONAL_PREFIXES:
+            if rest.startswith(prefix) and rest.removeprefix(prefix).isdigit():
+                found.append(at + len(prefix))
+    return found
+
+
+def _may_be_international(digits: str) -> bool:
+    if not digits.isdigit() or not 9 <= len(digits) <= 15:
+        return False
+    if digits.startswith("1"):
+        return len(digits) == 11
+    return not _LOCAL_IN_NORTH_AMERICA.fullmatch(digits)
 
 
 def _best(number: str, rules: Sequence[str]) -> _Rule | None:

@@ -113,6 +113,35 @@ def test_a_dialled_name_stays_as_it_is() -> None:
         ("911", ["9."], False),
         ("911", ["911"], True),
         ("911", ["911."], False),
+        ("9911", ["9."], False),
+        ("9911", ["9.", "99."], False),
+        ("9911", ["9.", "9911"], True),
+        ("2112", ["2XXX"], True),
+        # So do costly ones that are written without +, behind an outside line or not.
+        ("19005551234", ["1."], False),
+        ("19005551234", ["1XXXXXXXXXX"], False),
+        ("19005551234", ["1900."], True),
+        ("19005551234", ["1900XXXXXXX"], True),
+        ("19005551234", ["19005551234"], True),
+        ("15551234567", ["1."], True),
+        ("00882130000", ["00."], False),
+        ("00882130000", ["00882."], True),
+        ("011881612345678", ["011."], False),
+        ("0114930123456", ["011."], True),
+        ("919005551234", ["9."], False),
+        ("919005551234", ["91."], False),
+        ("9011881612345678", ["9."], False),
+        ("900881612345678", ["90."], False),
+        ("915551234567", ["9."], True),
+        # Hawaii, a German town, and extensions are no satellite.
+        ("18085551234", ["1."], True),
+        ("98085551234", ["9."], True),
+        ("8085551234", ["XXXXXXXXXX"], True),
+        ("8701", ["8XXX"], True),
+        ("498812345678", ["49."], True),
+        # What is forbidden with + is forbidden without.
+        ("15551234567", ["1.", "!+1555"], False),
+        ("0015551234567", ["00.", "!+1555"], False),
     ],
 )
 def test_which_numbers_may_be_dialled(number: str, rules: list[str], allowed: bool) -> None:
@@ -129,6 +158,11 @@ def test_a_ban_says_what_is_missing() -> None:
     assert without_plus is not None and "+15551234567" in without_plus.reason
     emergency = ban_on("911", ["9."])
     assert emergency is not None and emergency.missing_rule == "911"
+    behind = ban_on("9911", ["9."])
+    assert behind is not None and behind.missing_rule == "9911" and "911 behind 9" in behind.reason
+    outside = ban_on("9011881612345678", ["9."])
+    assert outside is not None and outside.missing_rule == "9011881612345678"
+    assert "+881" in outside.reason and "'9.'" in outside.reason
 
 
 @given(E164 | KEYS)
@@ -138,7 +172,7 @@ def test_nothing_may_be_dialled_without_rules(number: str) -> None:
 
 @given(E164 | KEYS)
 def test_the_rule_that_a_ban_names_lifts_it(number: str) -> None:
-    for rules in ([], ["+999999999999999"]):
+    for rules in ([], ["+999999999999999"], ["X."], ["0.", "1.", "9."]):
         ban = ban_on(number, rules)
         if ban is not None:
             assert rule_fault(ban.missing_rule) == ""
