@@ -1,12 +1,12 @@
 """A call that the box places: what was asked for, and what has become of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from agent.records.record import CallRecord, to_text
+from agent.records.record import CallRecord, TurnRecord, to_text
 from telephony.causes import cause_of
 from telephony.transport import CallOutcome, Dialled
 
@@ -96,22 +96,30 @@ class PlacedCall:
         }
 
     @classmethod
-    def from_record(cls, record: CallRecord) -> "PlacedCall":
-        """What the record of a placed call still tells."""
-        unanswered: Mapping[str, CallOutcome] = {o.value: o for o in CallOutcome}
-        outcome = unanswered.get(record.cause or "", CallOutcome.ANSWERED)
-        answered = outcome is CallOutcome.ANSWERED or bool(record.usage.call_s)
-        return cls(
+    def from_record(cls, record: CallRecord, turns: Sequence[TurnRecord] = ()) -> "PlacedCall":
+        """What the record of a placed call still tells.
+
+        A call whose process died has no usage on record: that it spoke shows that it was answered.
+        """
+        talked = bool(record.usage.call_s) or bool(turns)
+        call = cls(
             record.call_id,
             record.dialled,
             record.trunk,
             record.profile,
-            CallState.ENDED if record.cause else CallState.ANSWERED,
-            CallOutcome.ANSWERED if answered else outcome,
-            cause=record.cause if answered else None,
             placed_at=record.started_at,
             ended_at=record.ended_at,
         )
+        outcomes: Mapping[str, CallOutcome] = {o.value: o for o in CallOutcome}
+        if talked:
+            call.outcome, call.cause = CallOutcome.ANSWERED, record.cause
+            call.state = CallState.ENDED if record.cause else CallState.ANSWERED
+        elif record.cause:
+            # Any other cause is that of a call whose process died before an answer.
+            call.state = CallState.ENDED
+            call.outcome = outcomes.get(record.cause, CallOutcome.FAILED)
+            call.reason = "" if record.cause in outcomes else record.cause
+        return call
 
 
 def reason_of(dialled: Dialled) -> str:

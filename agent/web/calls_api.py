@@ -99,7 +99,7 @@ async def _recorded(box: Box, call_id: str) -> PlacedCall | None:
     found = await asyncio.to_thread(box.store.call, call_id)
     if found is None or found[0].direction != "outbound" or found[0].call_id != call_id:
         return None
-    return PlacedCall.from_record(found[0])
+    return PlacedCall.from_record(*found)
 
 
 def _mistakes(error: ValidationError) -> str:

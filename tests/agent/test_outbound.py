@@ -3,14 +3,19 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from scripted_door import QuietBox, ScriptedDoor, a_store, answered, full
 
 from agent.config import Config
+from agent.latency import TurnTrace
 from agent.outbound import KEPT, Outbound
 from agent.placed_call import CallRequest, CallState, PlacedCall
+from agent.records.record import BOX_STOPPED, CallRecord, TurnRecord
+from agent.usage import Usage
 from telephony.transport import CallOutcome, Dialled, HangupCause
 from telephony.trunk import DialRefused, Fault, Trunk, Trunks
 from telephony.trunk_load import TrunkLoad
@@ -282,3 +287,33 @@ async def test_a_record_tells_what_became_of_a_call(desk: Desk) -> None:
     assert (told.to, told.state, told.outcome, told.cause) == (
         NUMBER, CallState.ENDED, CallOutcome.BUSY, None
     )  # fmt: skip
+
+
+BEGUN = CallRecord("c", datetime(2026, 11, 1, tzinfo=UTC), "sip", NUMBER, "Joe",
+                   direction="outbound", dialled=NUMBER)  # fmt: skip
+GREETING = TurnRecord("c", 0, "", "Hello!", False, TurnTrace(0, 1.0, 1.2), Usage())
+
+
+@pytest.mark.parametrize(
+    ("cause", "call_s", "turns", "state", "outcome", "told_cause"),
+    [
+        (None, 0.0, (), CallState.DIALLING, None, None),
+        (None, 0.0, (GREETING,), CallState.ANSWERED, CallOutcome.ANSWERED, None),
+        # Its process was killed: while it rang, and while it talked.
+        (BOX_STOPPED, 0.0, (), CallState.ENDED, CallOutcome.FAILED, None),
+        (BOX_STOPPED, 0.0, (GREETING,), CallState.ENDED, CallOutcome.ANSWERED, BOX_STOPPED),
+        (BOX_STOPPED, 9.5, (), CallState.ENDED, CallOutcome.ANSWERED, BOX_STOPPED),
+        ("failed", 9.5, (), CallState.ENDED, CallOutcome.ANSWERED, "failed"),
+        ("no answer", 0.0, (), CallState.ENDED, CallOutcome.NO_ANSWER, None),
+    ],
+)
+def test_a_record_that_nobody_finished_tells_no_more_than_it_knows(
+    cause: str | None,
+    call_s: float,
+    turns: tuple[TurnRecord, ...],
+    state: CallState,
+    outcome: CallOutcome | None,
+    told_cause: str | None,
+) -> None:
+    told = PlacedCall.from_record(replace(BEGUN, cause=cause, usage=Usage(call_s=call_s)), turns)
+    assert (told.state, told.outcome, told.cause) == (state, outcome, told_cause)
