@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+import math
 import os
 import sys
 import time
@@ -43,10 +44,21 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--profile", default="", help="who speaks: a name of [profiles.NAME]")
     parser.add_argument("--caller-id", default="", metavar="NUMBER", help="the number to show")
     parser.add_argument(
-        "--ring", type=float, default=30.0, metavar="SECONDS", help="how long (default: 30)"
+        "--ring", type=_seconds, default=30.0, metavar="SECONDS", help="how long (default: 30)"
     )
     parser.add_argument("--json", metavar="FILE", help="write the result there (-: to the output)")
     parser.set_defaults(func=run)
+
+
+def _seconds(text: str) -> float:
+    """A positive, finite number of seconds; the box knows how many it allows."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds over 0")
+    return seconds
 
 
 def run(args: argparse.Namespace) -> int:
