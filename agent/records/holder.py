@@ -26,6 +26,7 @@ class Holder:
     def hold(self) -> None:
         """Takes the lock; harmless when held. Raises OSError."""
         if self._file is None:
+            self._path.touch(mode=0o600)
             file = self._path.open("w")
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._file = file

@@ -70,10 +70,14 @@ class StoreError(Exception):
 def open_engine(path: Path, *, create: bool = True) -> Engine:
     """Connects to the SQLite file. Raises StoreError or SQLAlchemyError.
 
-    ``create``: makes the folder, the file and the tables where they are missing.
+    ``create``: makes the folder, the file and the tables where they are missing; the owner alone
+    may read them, since they hold what callers said. Raises OSError too.
     """
     if create:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            # SQLite gives the files beside it (-wal, -shm) the same mode.
+            path.touch(mode=0o600)
     elif not path.is_file():
         raise StoreError(f"{path}: no call records yet; they begin with the first call")
     engine = create_engine(

@@ -208,7 +208,9 @@ class CallStore:
     def _take_over(self, engine: Engine) -> None:
         """The first process at a file finishes what an earlier one left; the next ones do not."""
         if self._lock_file is None:
-            self._lock_file = open(f"{self.path}.lock", "w")
+            lock = Path(f"{self.path}.lock")
+            lock.touch(mode=0o600)
+            self._lock_file = lock.open("w")
         try:
             fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

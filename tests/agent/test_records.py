@@ -397,3 +397,19 @@ def test_a_record_of_an_older_version_is_read() -> None:
     for key in ("direction", "dialled", "trunk", "profile"):
         del written[key]
     assert CallRecord.from_json(written) == CALL
+
+
+def test_only_the_owner_may_read_what_callers_said(tmp_path: Path) -> None:
+    path = tmp_path / "own" / "calls.sqlite3"
+    umask = os.umask(0o022)
+    try:
+        store = CallStore(path)
+        store.start_call(CALL)
+        assert store.flush(LIMIT_S)
+        modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
+        store.close()
+    finally:
+        os.umask(umask)
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert {"calls.sqlite3", "calls.sqlite3.lock"} < set(modes)
+    assert set(modes.values()) == {0o600}, modes
