@@ -7,8 +7,10 @@ heard is written beside as much of what was said.
 
 import logging
 import wave
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -21,20 +23,28 @@ CHUNK_S = 1.0
 BEHIND_LIMIT = 60
 """Chunks that may wait for a slow disk; then the recording ends, and the call goes on."""
 
+AHEAD_LIMIT_S = 2.0
+"""What is said may be so far ahead of what is heard; no door holds back as much."""
+
 _disk = ThreadPoolExecutor(1, thread_name_prefix="recording")
 
 
 class Recorder:
-    """One file. Blocks for opening and closing it; writes on a thread of its own."""
+    """One file, which its owner alone may read.
+
+    Blocks for opening and closing it; writes on a thread of its own.
+    """
 
     def __init__(self, path: Path, sample_rate_hz: int) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.touch(mode=0o600)
         self.path = path
         self._file: wave.Wave_write | None = wave.open(str(path), "wb")  # noqa: SIM115
         self._file.setnchannels(2)
         self._file.setsampwidth(2)
         self._file.setframerate(sample_rate_hz)
         self._chunk_bytes = int(CHUNK_S * sample_rate_hz) * 2
+        self._ahead_bytes = int(AHEAD_LIMIT_S * sample_rate_hz) * 2
         self._heard = bytearray()
         self._said = bytearray()
         """In step with ``_heard``."""
@@ -54,6 +64,8 @@ class Recorder:
     def said(self, pcm: bytes) -> None:
         """A frame was given to the wire."""
         self._to_come += pcm
+        # Time passed that nothing heard tells of, such as in a hold: the latest is the nearest.
+        del self._to_come[: -self._ahead_bytes]
 
     def took_back(self) -> None:
         """What was not on the wire yet was taken back."""
@@ -90,6 +102,13 @@ class Recorder:
         return True
 
 
+@runtime_checkable
+class TellsSent(Protocol):
+    """A line that says what it took: while a call is held it takes nothing."""
+
+    on_sent: Callable[[bytes], None]
+
+
 class RecordedLine:
     """A line whose two sides are recorded on their way."""
 
@@ -101,6 +120,9 @@ class RecordedLine:
         self.dialled = line.dialled
         self.sample_rate_hz = line.sample_rate_hz
         self.control: LineControl | None = line.control
+        self._tells_sent = isinstance(line, TellsSent)
+        if isinstance(line, TellsSent):
+            line.on_sent = recorder.said
 
     @property
     def cause(self) -> HangupCause:
@@ -122,7 +144,8 @@ class RecordedLine:
 
     async def send(self, pcm: bytes) -> None:
         """Sends 20 ms; returns when the line is ready for more."""
-        self._recorder.said(pcm)
+        if not self._tells_sent:
+            self._recorder.said(pcm)
         await self._line.send(pcm)
 
     def flush(self) -> None:

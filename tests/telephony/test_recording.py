@@ -1,9 +1,11 @@
 """Recordings whose two sides stay in step, whatever the network does."""
 
 import asyncio
+import os
 import random
 import time
 import wave
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -107,3 +109,56 @@ def test_a_full_disk_ends_the_recording_and_not_the_call(
     recorder.close()
     assert "No space left on device" in caplog.text
     assert "the recording ends here" in caplog.text
+
+
+class HeldLine(LoopbackLine):
+    """Takes nothing while it is held, and says so."""
+
+    held = False
+
+    def __init__(self, sample_rate_hz: int) -> None:
+        super().__init__(sample_rate_hz)
+        self.on_sent: Callable[[bytes], None] = lambda pcm: None
+
+    async def send(self, pcm: bytes) -> None:
+        if not self.held:
+            self.on_sent(pcm)
+            await super().send(pcm)
+
+
+async def test_what_a_held_line_did_not_take_was_not_said(tmp_path: Path) -> None:
+    inner = HeldLine(RATE_HZ)
+    line = RecordedLine(inner, Recorder(tmp_path / "call.wav", RATE_HZ))
+    lost, frame = (np.full(FRAME, level, np.int16).tobytes() for level in (700, 500))
+    async with asyncio.timeout(LIMIT_S):
+        inner.held = True
+        for _ in range(20):
+            await line.send(lost)
+        inner.held = False
+        await line.send(frame)
+        await inner.speak(frame * 2)
+        for _ in range(2):
+            await line.receive()
+        await line.hang_up()
+    assert _read(tmp_path / "call.wav")[:, 1].tolist() == [500] * FRAME + [0] * FRAME
+
+
+def test_what_is_said_while_nothing_is_heard_is_bounded(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "call.wav", RATE_HZ)
+    for second in range(60):
+        recorder.said(np.full(RATE_HZ, second, np.int16).tobytes())
+    recorder.heard(bytes(2 * 3 * RATE_HZ))
+    recorder.close()
+    said = _read(tmp_path / "call.wav")[:, 1]
+    assert said.tolist() == [58] * RATE_HZ + [59] * RATE_HZ + [0] * RATE_HZ
+
+
+def test_only_the_owner_may_hear_a_recording(tmp_path: Path) -> None:
+    umask = os.umask(0o022)
+    try:
+        recorder = Recorder(tmp_path / "own" / "call.wav", RATE_HZ)
+        recorder.close()
+    finally:
+        os.umask(umask)
+    path = tmp_path / "own" / "call.wav"
+    assert (path.parent.stat().st_mode & 0o777, path.stat().st_mode & 0o777) == (0o700, 0o600)
