@@ -15,7 +15,8 @@ from agent.outbound import Outbound
 from agent.phone_sections import TrunkConfig
 from telephony.sip import AGENT_USER, SipAccount, SipSettings, SipStack
 from telephony.transport import CallGone, Ringing
-from telephony.trunk import Address, CallRefused, Inbound, Trunk, Trunks
+from telephony.trunk import Address, CallRefused, Inbound, Network, Trunk, Trunks
+from telephony.trunk import address_of as source_address
 from telephony.trunk_load import TrunkLoad
 
 log = logging.getLogger(__name__)
@@ -34,17 +35,16 @@ class Phone:
         self._trunks = {
             name: trunk_of(name, trunk, config, environ) for name, trunk in config.trunks.items()
         }
+        self._networks: tuple[Network, ...] = ()
         self.trunks = self._judge()
         self.load = TrunkLoad()
-        self.stack = SipStack(settings_of(config, self._trunks))
+        self.stack = SipStack(settings_of(config, self._trunks), self.admits)
         self._box: Box | None = None
 
     @property
     def address(self) -> str:
         """What to dial from a softphone."""
         host = self._config.sip.host
-        if host in ("0.0.0.0", "::"):
-            host = _own_address()
         shown = f"[{host}]" if ":" in host else host
         port = "" if self.stack.port == 5060 else f":{self.stack.port}"
         return f"sip:{AGENT_USER}@{shown}{port}"
@@ -66,12 +66,22 @@ class Phone:
         """Hangs up what is left and stops listening."""
         await self.stack.close()
 
+    def admits(self, host: str) -> bool:
+        """Whether anybody at an address is heard at all; nothing else is answered.
+
+        Asked on the SIP thread, for every request.
+        """
+        address = source_address(host)
+        return any(address in network for network in self._networks)
+
     def _judge(self) -> Trunks:
         sip = self._config.sip
-        allow = tuple(ipaddress.ip_network(network) for network in sip.allow)
-        return Trunks(
-            self._trunks.values(), allow=(*LOOPBACK, *allow), profiles=self._config.profiles
-        )
+        # From the address that the door listens on, only this machine itself can call.
+        own = ipaddress.ip_network(sip.host)
+        allow = (*LOOPBACK, own, *(ipaddress.ip_network(network) for network in sip.allow))
+        trunks = (network for trunk in self._trunks.values() for network in trunk.allow)
+        self._networks = (*allow, *trunks)
+        return Trunks(self._trunks.values(), allow=allow, profiles=self._config.profiles)
 
     async def _on_call(self, ringing: Ringing) -> None:
         try:
@@ -122,6 +132,7 @@ def settings_of(config: Config, trunks: Mapping[str, Trunk]) -> SipSettings:
         rtp_ports=sip.rtp_ports,
         codecs=sip.codecs,
         srtp=sip.srtp,
+        rtp_from=sip.rtp_from,
         rtp_timeout_s=round(sip.rtp_timeout_s),
         max_calls=config.calls.max_calls + SPARE_CALLS,
         accounts=tuple(map(account_of, trunks.values())),
@@ -181,15 +192,3 @@ async def _addresses_of(host: str) -> list[Address]:
         )
         return []
     return sorted({ipaddress.ip_address(address[0]) for *_, address in found}, key=str)
-
-
-def _own_address() -> str:
-    """The address that other machines know this one by; loopback where there is no network."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            # Nothing is sent: connecting a datagram socket only chooses a route.
-            probe.connect(("192.0.2.1", 9))
-        except OSError:
-            return "127.0.0.1"
-        own: str = probe.getsockname()[0]
-        return own

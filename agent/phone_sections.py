@@ -14,6 +14,7 @@ from telephony.numbers import dialled_key, normalise
 
 Transport = Literal["udp", "tcp", "tls"]
 Srtp = Literal["off", "optional", "required"]
+RtpFrom = Literal["negotiated", "any"]
 Codec = Literal["opus", "g722", "pcmu", "pcma"]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
@@ -40,6 +41,15 @@ def _address(text: str) -> str:
         ipaddress.ip_address(text)
     except ValueError:
         raise ValueError("must be an address in numbers, such as 203.0.113.9") from None
+    return text
+
+
+def _one_address(text: str) -> str:
+    if ipaddress.ip_address(text).is_unspecified:
+        raise ValueError(
+            "stands for all addresses, and SIP names one, for its audio too: write this machine's "
+            "own, such as 192.168.1.5 (`ip address` shows it; 127.0.0.1 for calls on this machine)"
+        )
     return text
 
 
@@ -88,7 +98,7 @@ class SipConfig(Section):
     """The SIP door: where it listens, who may call it without a trunk, and what it speaks."""
 
     enabled: bool = True
-    host: Address = "127.0.0.1"
+    host: Annotated[Address, AfterValidator(_one_address)] = "127.0.0.1"
     """Address to listen on, for signalling and audio."""
     port: Port = 5060
     """UDP and TCP, and TLS on the port after it; 0 takes any free port."""
@@ -104,6 +114,8 @@ class SipConfig(Section):
     codecs: Annotated[tuple[Codec, ...], Field(min_length=1)] = ("opus", "g722", "pcmu", "pcma")
     """In order of preference."""
     srtp: Srtp = "optional"
+    rtp_from: RtpFrom = "negotiated"
+    """Whose audio a call takes: its far end's, from the address in the SDP, or anybody's."""
     rtp_timeout_s: Annotated[int, Field(ge=1, le=3600)] = 10
     """A call whose audio stays away this long is over."""
 

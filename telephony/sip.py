@@ -1,11 +1,13 @@
 """The SIP door: calls in and out over UDP, TCP and TLS, on baresip through its Python package.
 
-This file, sip_line.py (one call's audio) and sip_native.py (what the package cannot say) are
-all that know the stack; the rest of the house sees `telephony.transport`. One stack a process,
-since baresip keeps its state in globals; when its thread dies the process must be replaced.
+This file, sip_line.py (one call's audio), and sip_native.py with sip_gate.py and rtp_source.py
+(what the package cannot say) are all that know the stack; the rest of the house sees
+`telephony.transport`. One stack a process, since baresip keeps its state in globals; when its
+thread dies the process must be replaced.
 """
 
 import asyncio
+import ipaddress
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Coroutine
@@ -29,6 +31,7 @@ from baresip import (
 )
 from baresip.call import Call, CallState
 
+from telephony import rtp_source
 from telephony.causes import outcome_of
 from telephony.sip_address import (
     Transport,
@@ -39,8 +42,10 @@ from telephony.sip_address import (
     user_of,
 )
 from telephony.sip_error import SipError
+from telephony.sip_gate import Admits, Gate, everybody
 from telephony.sip_line import Lines, SipLine
 from telephony.sip_native import SipThread
+from telephony.sip_text import shown
 from telephony.transport import (
     CallGone,
     CallOutcome,
@@ -54,6 +59,7 @@ from telephony.transport import (
 log = logging.getLogger(__name__)
 
 Srtp = Literal["off", "optional", "required"]
+RtpFrom = Literal["negotiated", "any"]
 OnCall = Callable[[Ringing], Awaitable[None]]
 
 MAX_CALLS = 256
@@ -71,6 +77,13 @@ MEDIA_PAUSE_S = 0.005
 ANSWER_LIMIT_S = 10.0
 """Without its ACK, an answered call is no call: 64 * T1 would be 32 s (RFC 3261, 13.3.1.4)."""
 REGISTER_RETRY_S = (2.0, 5.0, 15.0, 60.0)
+NEGOTIATING = frozenset(
+    (
+        *(Event.CALL_LOCAL_SDP, Event.CALL_REMOTE_SDP, Event.CALL_PROGRESS),
+        *(Event.CALL_ANSWERED, Event.CALL_ESTABLISHED, Event.CALL_RTPESTAB),
+    )
+)
+"""With these the far end's address for audio may have become another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +115,8 @@ class SipSettings:
     rtp_ports: str = "20000-29999"
     codecs: tuple[str, ...] = ("opus", "g722", "pcmu", "pcma")
     srtp: Srtp = "optional"
+    rtp_from: RtpFrom = "negotiated"
+    """Whose audio a call takes: that of the address in the SDP, whatever its port, or anybody's."""
     rtp_timeout_s: int = 10
     """A far end that sends no audio for this long, and should, has vanished."""
     max_calls: int = MAX_CALLS
@@ -113,11 +128,12 @@ class SipRinging:
     """An INVITE that waits for its answer."""
 
     def __init__(self, stack: "SipStack", call: Call, trunk: str) -> None:
-        self.caller = address_of(call.peer or "") or "unknown"
-        self.dialled = user_of(call.headers.get("To", ""))
+        self.caller = shown(address_of(call.peer or "")) or "unknown"
+        self.dialled = shown(user_of(call.headers.get("To", "")))
         self.trunk = trunk
-        self.sip_call_id = call.call_id or ""
-        source = stack.thread.source_of(self.sip_call_id) if stack.thread else None
+        self.sip_call_id = shown(call.call_id or "")
+        self._call_id = call.call_id or ""
+        source = stack.thread.source_of(self._call_id) if stack.thread else None
         self.source = str(source) if source else ""
         self._stack = stack
         self._call = call
@@ -154,16 +170,20 @@ class SipRinging:
         if not 300 <= status <= 699:
             raise ValueError(f"a call is refused with a status of 300 to 699, not {status}")
         thread = self._stack.thread
-        if thread is None or not thread.refuse(self.sip_call_id, status, reason):
+        if thread is None or not thread.refuse(self._call_id, status, reason):
             # Over, or its Call-ID is none to look it up by: 486 is all that is left.
             await _hang_up(self._call)
 
 
 class SipStack(CallTransport):
-    """The process's SIP stack. Open it once; after `close` it may be opened again."""
+    """The process's SIP stack. Open it once; after `close` it may be opened again.
 
-    def __init__(self, settings: SipSettings) -> None:
+    ``admits``: who is answered at all, beside the far ends of calls that were placed from here.
+    """
+
+    def __init__(self, settings: SipSettings, admits: Admits = everybody) -> None:
         self.settings = settings
+        self._admits = admits
         self.port = settings.port
         self.dead = asyncio.Event()
         """Set when the stack's thread died: no call will come any more."""
@@ -195,6 +215,9 @@ class SipStack(CallTransport):
     def check(self) -> None:
         """Looks at files and ports, and chooses a port where any will do. Raises SipError."""
         settings = self.settings
+        if ipaddress.ip_address(settings.host).is_unspecified:
+            # The stack would listen on each address of its own but loopback.
+            raise SipError(f"SIP cannot listen on {settings.host}: name one address")
         _check_files(settings)
         self.port = take_port(settings.host, settings.port, tls=self._speaks_tls)
 
@@ -205,13 +228,18 @@ class SipStack(CallTransport):
         self._on_call = on_call
         runtime = Runtime()
         runtime.on_dead = self._died
-        thread = SipThread(runtime)
+        gate = Gate(self._admits)
+        thread = SipThread(runtime, gate)
         try:
             await runtime.start(self._config())
         except (BaresipError, ValueError) as error:
             raise SipError(f"the SIP stack does not start: {error}") from error
         self._runtime, self.thread = runtime, thread
+        if settings.rtp_from == "negotiated" and rtp_source.is_possible():
+            runtime.subscribe(self._bind_source)
         try:
+            if not gate.stands:
+                raise SipError("the SIP stack lets nobody judge who may call")
             thread.drop_video()
             for transport in self.transports:
                 await self._add_agent(transport, self._direct_account(transport))
@@ -262,7 +290,7 @@ class SipStack(CallTransport):
         except asyncio.CancelledError:
             await _hang_up(call)
             raise
-        line = await self.line(call, address_of(dial.target), user_of(dial.target))
+        line = await self.line(call, shown(address_of(dial.target)), shown(user_of(dial.target)))
         return Dialled(CallOutcome.ANSWERED, line, 200, "OK")
 
     async def line(self, call: Call, caller: str, dialled: str) -> SipLine:
@@ -273,7 +301,7 @@ class SipStack(CallTransport):
             await asyncio.sleep(MEDIA_PAUSE_S)
         else:
             # Answered on hold: the line begins when audio does.
-            log.info("sip call %s: answered without audio so far", call.call_id)
+            log.info("sip call %s: answered without audio so far", shown(call.call_id or ""))
         line = SipLine(call, caller, dialled)
         self._lines.add(line)
         return line
@@ -311,6 +339,10 @@ class SipStack(CallTransport):
 
     # -- own affairs
 
+    def _bind_source(self, event: StackEvent) -> None:
+        if event.event in NEGOTIATING and event.call_id and self.thread is not None:
+            self.thread.post(rtp_source.bind_source, event.call_id)
+
     def _config(self) -> Config:
         settings = self.settings
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
@@ -335,7 +367,7 @@ class SipStack(CallTransport):
         else:
             lines.append("sip_capath /etc/ssl/certs")
         return Config(
-            net_interface=None if settings.host in ("0.0.0.0", "::") else settings.host,
+            net_interface=settings.host,
             max_concurrent_calls=min(settings.max_calls, MAX_CALLS),
             rtp_timeout=settings.rtp_timeout_s,
             expose_headers=("To",),
@@ -389,7 +421,7 @@ class SipStack(CallTransport):
         trunk = name if name not in ("udp", "tcp", "tls") else ""
 
         def on_incoming(call: Call) -> None:
-            self._own(self._incoming(call, trunk), f"sip-{call.call_id}")
+            self._own(self._incoming(call, trunk), f"sip-{shown(call.call_id or '')}")
 
         agent.on_incoming(on_incoming)
         self._agents[name] = agent
@@ -533,4 +565,4 @@ async def _hang_up(call: Call) -> None:
     try:
         await call.hangup()
     except BaresipError as error:
-        log.debug("sip call %s: not hung up: %s", call.call_id, error)
+        log.debug("sip call %s: not hung up: %s", shown(call.call_id or ""), error)

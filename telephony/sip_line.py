@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from telephony.continuity import Continuity
 from telephony.resampling import Resampler
+from telephony.sip_text import shown
 from telephony.transport import (
     FRAME_S,
     ControlFailed,
@@ -65,7 +66,7 @@ class SipLine:
         self.dialled = dialled
         self.cause = HangupCause.CALLER_HUNG_UP
         self.control: LineControl | None = self
-        self.sip_call_id = call.call_id or ""
+        self.sip_call_id = shown(call.call_id or "")
         self._call = call
         self._info: AudioInfo | None = _audio_of(call)
         rate_hz = self._info.rx_sample_rate if self._info else 8000

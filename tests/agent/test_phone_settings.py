@@ -171,7 +171,7 @@ def test_a_trunk_from_the_environment_alone(toml: Path) -> None:
     config = load_config(
         None,
         {
-            "OFFHOOK_SIP__HOST": "0.0.0.0",
+            "OFFHOOK_SIP__HOST": "192.0.2.1",
             "OFFHOOK_TRUNKS__PBX__HOST": "pbx.example",
             "OFFHOOK_TRUNKS__PBX__USERNAME": "200",
             "OFFHOOK_TRUNKS__PBX__PASSWORD_ENV": "PBX_PASSWORD",

@@ -11,6 +11,7 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +74,9 @@ class Heard:
 class Subject:
     """The stack and its calls."""
 
-    def __init__(self, settings: SipSettings) -> None:
+    def __init__(self, settings: SipSettings, refused: Container[str]) -> None:
         self.settings = settings
-        self.stack = SipStack(settings)
+        self.stack = SipStack(settings, lambda host: host not in refused)
         self.lines: dict[str, Line] = {}
         self.heard: dict[str, Heard] = {}
         self.tasks: set[asyncio.Task[None]] = set()
@@ -240,12 +241,12 @@ async def _burst(line: Line, *, flush: bool) -> None:
         line.flush()
 
 
-async def run(settings: SipSettings) -> None:
+async def run(settings: SipSettings, refused: Container[str]) -> None:
     """Obeys standard input until it ends or says stop."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    subject = Subject(settings)
+    subject = Subject(settings, refused)
     try:
         await subject.open()
     except SipError as error:
@@ -273,6 +274,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("settings", type=json.loads)
     parser.add_argument("--answer-limit", type=float, default=sip.ANSWER_LIMIT_S)
+    parser.add_argument("--refuse", action="append", default=[], metavar="HOST")
     args = parser.parse_args()
     logging.basicConfig(
         level=logging.DEBUG if args.settings.get("trace") else logging.INFO,
@@ -289,7 +291,7 @@ def main() -> None:
         if key in given:
             given[key] = tuple(given[key])
     given["accounts"] = tuple(SipAccount(**account) for account in given.get("accounts", ()))
-    asyncio.run(run(SipSettings(**{"port": 0, **given})))
+    asyncio.run(run(SipSettings(**{"port": 0, **given}), args.refuse))
 
 
 if __name__ == "__main__":
