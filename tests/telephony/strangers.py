@@ -31,17 +31,24 @@ def dialog_of(own: socket.socket, port: int, user: str) -> Dialog:
     return Dialog(user, port, own_port, host)
 
 
-def answers(own: socket.socket, quiet_s: float = 0.4) -> list[int]:
-    """The statuses that came, until nothing comes for ``quiet_s``."""
-    own.settimeout(quiet_s)
-    found = []
+def assert_unheard(own: socket.socket, port: int) -> None:
+    """What ``own`` sent was read by the door, and not answered."""
+    with udp("127.0.0.2") as fence:
+        options = dialog_of(fence, port, "agent").request("OPTIONS", 1)
+        assert status_of(answer_to(fence, options, port)) == 200
+    own.setblocking(False)
     try:
-        while True:
-            found.append(status_of(own.recv(65536)))
-    except TimeoutError:
-        return found
-    finally:
+        raise AssertionError(own.recv(65536))
+    except BlockingIOError:
         own.settimeout(LIMIT_S)
+
+
+def statuses(own: socket.socket, *finals: int) -> set[int]:
+    """The statuses that came until all of ``finals`` were there."""
+    found: set[int] = set()
+    while not found >= set(finals):
+        found.add(status_of(own.recv(65536)))
+    return found
 
 
 def answer_to(own: socket.socket, request: bytes, port: int) -> bytes:

@@ -35,7 +35,7 @@ AT_ONCE = 10
 
 @pytest.fixture(scope="module")
 def door() -> Iterator[SubjectProcess]:
-    with running("--answer-limit", "1.0") as subject:
+    with running("--answer-limit", "1.0", rtp_from="any") as subject:
         yield subject
 
 
