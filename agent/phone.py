@@ -133,6 +133,7 @@ def settings_of(config: Config, trunks: Mapping[str, Trunk]) -> SipSettings:
         codecs=sip.codecs,
         srtp=sip.srtp,
         rtp_from=sip.rtp_from,
+        jitter_ms=sip.jitter_ms,
         rtp_timeout_s=round(sip.rtp_timeout_s),
         max_calls=config.calls.max_calls + SPARE_CALLS,
         accounts=tuple(map(account_of, trunks.values())),

@@ -116,6 +116,8 @@ class SipConfig(Section):
     srtp: Srtp = "optional"
     rtp_from: RtpFrom = "negotiated"
     """Whose audio a call takes: its far end's, from the address in the SDP, or anybody's."""
+    jitter_ms: Annotated[int, Field(ge=0, le=200)] = 40
+    """What received audio waits at least, so that packets that come late find their place."""
     rtp_timeout_s: Annotated[int, Field(ge=1, le=3600)] = 10
     """A call whose audio stays away this long is over."""
 
