@@ -49,6 +49,7 @@ class Box:
         self.outbound: Outbound | None = None
         """Places calls; None where no door does."""
         self._closing = False
+        self._hurried = asyncio.Event()
 
     @classmethod
     def load(
@@ -210,12 +211,27 @@ class Box:
         limit_s = self.config.calls.drain_s
         if self._tasks:
             log.info("waiting up to %.0f s for %d calls", limit_s, len(self._tasks))
-            await asyncio.wait(self._tasks, timeout=limit_s)
+            await self._until_over(limit_s)
         for run in list(self._runs.values()):
             if run is not None:
                 run.hang_up(HangupCause.BOX_STOPPED)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=END_LIMIT_S)
+
+    def hurry(self) -> None:
+        """Has `drain` wait no longer for calls that go on."""
+        self._hurried.set()
+
+    async def _until_over(self, limit_s: float) -> None:
+        over = asyncio.create_task(asyncio.wait(set(self._tasks)), name="calls-over")
+        hurried = asyncio.create_task(self._hurried.wait(), name="hurried")
+        try:
+            await asyncio.wait(
+                (over, hurried), timeout=limit_s, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            over.cancel()
+            hurried.cancel()
 
     async def close(self) -> None:
         """Drains, then frees engines and records."""

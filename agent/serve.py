@@ -44,6 +44,7 @@ async def open_box(
 ) -> AsyncIterator[Serving]:
     """Loads a box and opens its doors; on exit drains calls and frees everything.
 
+    A signal while it drains ends the calls under way at once, and closes the doors as it should.
     Ports are looked at before the models are loaded, so that one in use is told at once.
     Raises PortInUse, SipError, ConfigError or ModelError.
     """
@@ -57,10 +58,30 @@ async def open_box(
                     await phone.open(box)
                 yield Serving(box, server.url, phone)
             finally:
-                await box.drain()
-                if phone is not None:
-                    await phone.close()
-                await server.stop()
+                async with stop_signal() as again:
+                    await _close_doors(box, phone, server, again)
+
+
+async def _close_doors(
+    box: Box, phone: Phone | None, server: WebServer, again: asyncio.Event
+) -> None:
+    """Each is closed whatever becomes of those before it: a trunk must be told of the end."""
+    hurrying = asyncio.create_task(_hurry(box, again), name="hurry")
+    try:
+        await box.drain()
+    finally:
+        hurrying.cancel()
+        try:
+            if phone is not None:
+                await phone.close()
+        finally:
+            await server.stop()
+
+
+async def _hurry(box: Box, again: asyncio.Event) -> None:
+    await again.wait()
+    log.warning("told to stop again: calls under way end now")
+    box.hurry()
 
 
 def _phone(config: Config, environ: Mapping[str, str]) -> Phone | None:
@@ -115,11 +136,10 @@ async def serve(config: Config, environ: Mapping[str, str]) -> int:
     async with AsyncExitStack() as doors:
         async with loading_bar(console) as progress:
             serving = await doors.enter_async_context(open_box(config, environ, progress))
-        # A second signal, while calls may finish, is not held up by this one.
         async with stop_signal() as stopped:
             print_address(console, serving)
             died = await _until(stopped, serving.phone)
-        console.print("stopping: calls under way may finish")
+        console.print("stopping: calls under way may finish; Ctrl-C ends them")
     return EXIT_STACK_DIED if died else 0
 
 
