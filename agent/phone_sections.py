@@ -113,7 +113,8 @@ class SipConfig(Section):
     rtp_ports: Annotated[str, AfterValidator(_ports)] = "20000-29999"
     codecs: Annotated[tuple[Codec, ...], Field(min_length=1)] = ("opus", "g722", "pcmu", "pcma")
     """In order of preference."""
-    srtp: Srtp = "optional"
+    srtp: Srtp = "off"
+    """``optional`` takes both, but answers plain offers with keys, which some far ends refuse."""
     rtp_from: RtpFrom = "negotiated"
     """Whose audio a call takes: its far end's, from the address in the SDP, or anybody's."""
     jitter_ms: Annotated[int, Field(ge=0, le=200)] = 40
