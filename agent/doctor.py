@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import socket
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
@@ -19,7 +20,7 @@ from agent.records.history import recent_calls
 from agent.records.schema import StoreError
 from agent.records.spill import Spill
 from models.errors import ModelError
-from telephony.sip_error import SipError
+from telephony.sip_error import SipError, refuse_other_systems
 
 Kind = Literal["stt", "llm", "tts", "vad", "turn"]
 KINDS: tuple[Kind, ...] = ("stt", "llm", "tts", "vad", "turn")
@@ -136,10 +137,11 @@ def look_at_port(host: str, number: int) -> Finding:
 
 def look_at_telephone(config: Config, environ: Mapping[str, str]) -> Finding:
     """Looks whether the SIP door could open, and what one would dial."""
-    from agent.phone import Phone
-
-    phone = Phone(config, environ)
     try:
+        refuse_other_systems(sys.platform)
+        from agent.phone import Phone
+
+        phone = Phone(config, environ)
         phone.stack.check()
     except SipError as error:
         return findings.telephone("", str(error))

@@ -8,6 +8,7 @@ import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -15,9 +16,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from agent.box import Box
 from agent.config import Config
 from agent.engines import Progress as ReportProgress
-from agent.phone import Phone
 from agent.web.server import WebServer
-from telephony.sip_error import SipError
+from telephony.sip_error import SipError, refuse_other_systems
+
+if TYPE_CHECKING:
+    from agent.phone import Phone
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +35,7 @@ class Serving:
     box: Box
     url: str
     """The page's address."""
-    phone: Phone | None
+    phone: "Phone | None"
     """The telephone door; None where it is closed."""
 
 
@@ -63,7 +66,7 @@ async def open_box(
 
 
 async def _close_doors(
-    box: Box, phone: Phone | None, server: WebServer, again: asyncio.Event
+    box: Box, phone: "Phone | None", server: WebServer, again: asyncio.Event
 ) -> None:
     """Each is closed whatever becomes of those before it: a trunk must be told of the end."""
     hurrying = asyncio.create_task(_hurry(box, again), name="hurry")
@@ -84,7 +87,7 @@ async def _hurry(box: Box, again: asyncio.Event) -> None:
     box.hurry()
 
 
-def _phone(config: Config, environ: Mapping[str, str]) -> Phone | None:
+def _phone(config: Config, environ: Mapping[str, str]) -> "Phone | None":
     """The telephone door, still closed.
 
     A box whose settings do not speak of SIP serves its page where another program has the
@@ -92,8 +95,12 @@ def _phone(config: Config, environ: Mapping[str, str]) -> Phone | None:
     """
     if not config.sip.enabled:
         return None
-    phone = Phone(config, environ)
     try:
+        refuse_other_systems(sys.platform)
+        # Not even imported elsewhere: it binds functions of the stack's Linux library.
+        from agent.phone import Phone
+
+        phone = Phone(config, environ)
         phone.stack.check()
     except SipError as error:
         if config.sip.model_fields_set or config.trunks:
@@ -143,7 +150,7 @@ async def serve(config: Config, environ: Mapping[str, str]) -> int:
     return EXIT_STACK_DIED if died else 0
 
 
-async def _until(stopped: asyncio.Event, phone: Phone | None) -> bool:
+async def _until(stopped: asyncio.Event, phone: "Phone | None") -> bool:
     """Waits for either; True where the telephone door died."""
     waiting = [asyncio.create_task(stopped.wait(), name="stopped")]
     if phone is not None:
