@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +22,6 @@ from baresip import (
     CallTimeout,
     Config,
     Event,
-    RegistrationError,
     Runtime,
     RuntimeDead,
     StackEvent,
@@ -45,6 +44,8 @@ from telephony.sip_error import SipError
 from telephony.sip_gate import Admits, Gate, everybody
 from telephony.sip_line import Lines, SipLine
 from telephony.sip_native import SipThread
+from telephony.sip_registration import REGISTERED, Registration
+from telephony.sip_replies import Replies, Together
 from telephony.sip_text import shown
 from telephony.transport import (
     CallGone,
@@ -76,7 +77,6 @@ MEDIA_PAUSE_S = 0.005
 """How often it is asked whether the audio of an answered call is there, and how often at most."""
 ANSWER_LIMIT_S = 10.0
 """Without its ACK, an answered call is no call: 64 * T1 would be 32 s (RFC 3261, 13.3.1.4)."""
-REGISTER_RETRY_S = (2.0, 5.0, 15.0, 60.0)
 NEGOTIATING = frozenset(
     (
         *(Event.CALL_LOCAL_SDP, Event.CALL_REMOTE_SDP, Event.CALL_PROGRESS),
@@ -192,6 +192,8 @@ class SipStack(CallTransport):
         self._runtime: Runtime | None = None
         self._agents: dict[str, UserAgent] = {}
         """By transport for calls without an account, by name for those with one."""
+        self._replies = Replies()
+        self._registrations: dict[str, Registration] = {}
         self._lines = Lines()
         self._tasks: set[asyncio.Task[None]] = set()
         self._on_call: OnCall | None = None
@@ -212,6 +214,13 @@ class SipStack(CallTransport):
         """Calls with audio."""
         return len(self._lines)
 
+    @property
+    def registrations(self) -> Mapping[str, str]:
+        """Of each trunk that registers: ``registered``, or ``not registered`` and why."""
+        if self.dead.is_set():
+            return dict.fromkeys(self._registrations, "not registered: the SIP stack died")
+        return {name: registration.state for name, registration in self._registrations.items()}
+
     def check(self) -> None:
         """Looks at files and ports, and chooses a port where any will do. Raises SipError."""
         settings = self.settings
@@ -229,7 +238,8 @@ class SipStack(CallTransport):
         runtime = Runtime()
         runtime.on_dead = self._died
         gate = Gate(self._admits)
-        thread = SipThread(runtime, gate)
+        self._replies = Replies()
+        thread = SipThread(runtime, Together(gate, self._replies))
         try:
             await runtime.start(self._config())
         except (BaresipError, ValueError) as error:
@@ -280,10 +290,14 @@ class SipStack(CallTransport):
         try:
             await call.wait_established(dial.answer_limit_s)
         except CallTimeout:
+            if self._is_silent(call):
+                return _no_reply(dial.target)
             return Dialled(
                 CallOutcome.NO_ANSWER, reason=f"not answered within {dial.answer_limit_s:g} s"
             )
         except CallFailed as error:
+            if error.status is None and "timed out" in error.reason and self._is_silent(call):
+                return _no_reply(dial.target)
             if error.status is None:
                 return Dialled(CallOutcome.FAILED, reason=error.reason or str(error))
             return Dialled(outcome_of(error.status), None, error.status, error.reason)
@@ -302,7 +316,7 @@ class SipStack(CallTransport):
         else:
             # Answered on hold: the line begins when audio does.
             log.info("sip call %s: answered without audio so far", shown(call.call_id or ""))
-        line = SipLine(call, caller, dialled)
+        line = SipLine(call, caller, dialled, self._replies)
         self._lines.add(line)
         return line
 
@@ -336,6 +350,7 @@ class SipStack(CallTransport):
                 log.error("the SIP stack did not stop: %s", error)
         self.thread = None
         self._agents.clear()
+        self._registrations.clear()
 
     # -- own affairs
 
@@ -438,25 +453,20 @@ class SipStack(CallTransport):
             log.exception("sip call %s: failed", ringing.sip_call_id)
             await ringing.reject(500, "Server Internal Error")
 
+    def _is_silent(self, call: Call) -> bool:
+        """Whether nobody has replied to an INVITE, or to the one with the password after it."""
+        status = self._replies.status(call.call_id or "", "INVITE")
+        return status is None or status >= 300
+
     async def _register(self, name: str, agent: UserAgent) -> None:
-        attempt = 0
-        while True:
-            try:
-                await agent.register()
-                log.info("trunk %s: registered", name)
-                return
-            except RegistrationError as error:
-                wait_s = REGISTER_RETRY_S[min(attempt, len(REGISTER_RETRY_S) - 1)]
-                log.error("trunk %s: not registered: %s; again in %g s", name, error, wait_s)
-            except BaresipError as error:
-                log.error("trunk %s: not registered: %s", name, error)
-                return
-            attempt += 1
-            await asyncio.sleep(wait_s)
+        registration = self._registrations[name] = Registration(name, agent)
+        await registration.keep()
 
     async def _unregister(self, account: SipAccount) -> None:
         agent = self._agents.get(account.name)
-        if agent is None or not account.register:
+        if agent is None or self.registrations.get(account.name) != REGISTERED:
+            # There is nothing to take back; and to stop while a registrar that is gone has not
+            # replied ends the whole process (SIGABRT in the library).
             return
         try:
             await agent.unregister(timeout=2.0)
@@ -535,6 +545,11 @@ def _check_files(settings: SipSettings) -> None:
 
 def _srtp_params(srtp: Srtp) -> tuple[str, ...]:
     return {"off": (), "optional": ("mediaenc=srtp",), "required": ("mediaenc=srtp-mand",)}[srtp]
+
+
+def _no_reply(target: str) -> Dialled:
+    host = address_of(target).rpartition("@")[2]
+    return Dialled(CallOutcome.FAILED, reason=f"{host} does not reply")
 
 
 async def _place(

@@ -12,6 +12,7 @@ from baresip import (
     BaresipError,
     Call,
     Event,
+    RuntimeDead,
     StackEvent,
     StaleHandleError,
 )
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 
 from telephony.continuity import Continuity
 from telephony.resampling import Resampler
+from telephony.sip_replies import Replies
 from telephony.sip_text import shown
 from telephony.transport import (
     FRAME_S,
@@ -49,11 +51,15 @@ TRANSFER_LIMIT_S = 32.0
 """RFC 3515 sets no limit; a phone rings for this long."""
 KEY_PAUSE_S = 0.04
 """Nobody presses a key twice within this (ITU-T Q.24): a packet of it came late."""
+KEY_LIMIT_S = 0.2
+"""A key acts now, though it may be held on: all packets that say it was released may be lost."""
 REFRESH_TRIES = 10
 REFRESH_PAUSE_S = 0.2
 """A hold may have to wait for another exchange on the same call (RFC 3261, 14.1: 491)."""
 GONE_REASONS = ("rtp stream error", "Connection timed out", "Session timed out")
 """How the stack words the end of a call whose far end fell silent."""
+TRANSFER_DONE = "Call transfered"
+"""How it words that of a call whose far end reported that a transfer succeeded."""
 
 
 class SipLine:
@@ -61,13 +67,21 @@ class SipLine:
 
     door = "sip"
 
-    def __init__(self, call: Call, caller: str, dialled: str) -> None:
+    def __init__(
+        self, call: Call, caller: str, dialled: str, replies: Replies | None = None
+    ) -> None:
         self.caller = caller
         self.dialled = dialled
         self.cause = HangupCause.CALLER_HUNG_UP
         self.control: LineControl | None = self
         self.sip_call_id = shown(call.call_id or "")
+        self.on_sent: Callable[[bytes], None] = lambda pcm: None
+        """Told of each frame that the stack took; not of those that nobody will hear."""
         self._call = call
+        self._replies = replies or Replies()
+        self._transferring = False
+        """Whether a REFER is out that nobody refused."""
+        self._hung_up = False
         self._info: AudioInfo | None = _audio_of(call)
         rate_hz = self._info.rx_sample_rate if self._info else 8000
         self.sample_rate_hz = min(rate_hz, WIDEBAND_HZ)
@@ -99,11 +113,11 @@ class SipLine:
 
     async def send(self, pcm: bytes) -> None:
         """Writes 20 ms; returns when less than ``LEAD_S`` waits for the wire."""
-        written = self._write(pcm)
-        if not written:
+        if not self._write(pcm):
             # Held, or being renegotiated: time passes as if it were heard.
             await asyncio.sleep(FRAME_S)
             return
+        self.on_sent(pcm)
         if self._buffered_s() > LEAD_S:
             self._room.clear()
             await self._room.wait()
@@ -117,21 +131,23 @@ class SipLine:
 
     async def hang_up(self) -> None:
         """Sends BYE, or refuses a call that is not answered yet. Harmless when it is over."""
-        if self._over.is_set():
+        if self._hung_up or self._call.state is CallState.CLOSED:
             return
+        # A line that failed is over before its call is.
+        self._hung_up, self._transferring = True, False
         try:
             await self._call.hangup()
-        except StaleHandleError:
+        except (StaleHandleError, RuntimeDead):
             log.debug("sip call %s: over before it was hung up", self.sip_call_id)
         except BaresipError as error:
             log.warning("sip call %s: not hung up: %s", self.sip_call_id, error)
         self._end("")
 
     def fail(self) -> None:
-        """Ends the line where the stack that carried it is no more."""
+        """Ends the line where its audio, or the stack that carried it, is no more."""
         if not self._over.is_set():
             self.cause = HangupCause.FAILED
-            self._end("the SIP stack died")
+            self._end("its audio failed")
 
     # -- LineControl
 
@@ -155,18 +171,22 @@ class SipLine:
     async def transfer(self, target: str) -> None:
         """Blind transfer (REFER); the call is over once the far end reports success.
 
-        Raises TransferFailed; the call then goes on.
+        Many a carrier reports nothing: it accepts the REFER, and hangs up. Raises TransferFailed;
+        the call then goes on, unless the far end hung up for another reason.
         """
-        self.cause = HangupCause.TRANSFERRED
+        self._replies.forget(self._call.call_id or "", "REFER")
+        self._transferring = True
         try:
             await self._call.transfer(target, timeout=TRANSFER_LIMIT_S)
         except BaresipTransferFailed as error:
-            self.cause = HangupCause.CALLER_HUNG_UP
+            if self.cause is HangupCause.TRANSFERRED:
+                return
             status = f" ({error.status})" if error.status else ""
             raise TransferFailed(f"{target} was not reached{status}: {error}") from error
         except (BaresipError, ValueError) as error:
-            self.cause = HangupCause.CALLER_HUNG_UP
             raise TransferFailed(f"the call cannot be handed to {target}: {error}") from error
+        finally:
+            self._transferring = False
 
     async def _refresh(self, change: Callable[[], Awaitable[None]]) -> None:
         for _ in range(REFRESH_TRIES):
@@ -191,6 +211,8 @@ class SipLine:
         """Takes what arrived since the last time, and wakes a sender that may go on."""
         if self._over.is_set():
             return
+        if self._pressed is not None and now_s - self._pressed[1] >= KEY_LIMIT_S:
+            self._key_up(now_s)
         try:
             self._take(self._call.audio.read(READ_BYTES), now_s)
             if not self._room.is_set() and self._buffered_s() <= LEAD_S:
@@ -271,7 +293,9 @@ class SipLine:
 
     def _on_event(self, event: StackEvent) -> None:
         if event.event is Event.CALL_CLOSED:
-            self._end(event.text or "")
+            self._closed(event.text or "")
+        elif event.event is Event.CALL_TRANSFER_FAILED:
+            self._transferring = False
         elif event.event is Event.CALL_HOLD:
             self._hold(True)
         elif event.event is Event.CALL_RESUME:
@@ -300,11 +324,23 @@ class SipLine:
             self._released = (key, now_s)
             self._put(Digit(key, int((now_s - since_s) * 1000)))
 
+    def _closed(self, reason: str) -> None:
+        """The stack ended the call: the far end hung up or is no more."""
+        if not self._over.is_set():
+            if any(text in reason for text in GONE_REASONS):
+                self.cause = HangupCause.CALLER_VANISHED
+            elif reason == TRANSFER_DONE or (self._transferring and self._refer_accepted()):
+                self.cause = HangupCause.TRANSFERRED
+        self._end(reason)
+
+    def _refer_accepted(self) -> bool:
+        status = self._replies.status(self._call.call_id or "", "REFER")
+        return status is not None and 200 <= status < 300
+
     def _end(self, reason: str) -> None:
         if self._over.is_set():
             return
-        if any(text in reason for text in GONE_REASONS):
-            self.cause = HangupCause.CALLER_VANISHED
+        self._key_up(time.monotonic())
         log.debug("sip call %s: over: %s", self.sip_call_id, reason or "hung up")
         self._over.set()
         self._room.set()
@@ -361,7 +397,11 @@ class Lines:
             await self._some.wait()
             now_s = time.monotonic()
             for line in self:
-                line.poll(now_s)
+                try:
+                    line.poll(now_s)
+                except Exception:  # one call fails, the others are heard on
+                    log.exception("sip call %s: its audio failed", line.sip_call_id)
+                    line.fail()
                 if line.over:
                     self._lines.discard(line)
             if not self._lines:

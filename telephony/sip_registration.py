@@ -8,6 +8,7 @@ from baresip import BaresipError, Event, RuntimeDead, StackEvent, StaleHandleErr
 
 log = logging.getLogger(__name__)
 
+REGISTERED = "registered"
 RETRY_S = (2.0, 5.0, 15.0, 60.0)
 """The last one is kept to."""
 
@@ -74,7 +75,7 @@ class Registration:
             self._is_lost(event.text or "no reason given")
 
     def _is_registered(self) -> None:
-        self.state = "registered"
+        self.state = REGISTERED
         self._stands.set()
         self._lost.clear()
 

@@ -156,6 +156,8 @@ class Subject:
                 **self.heard[call].facts())  # fmt: skip
         elif do == "counts":
             self._counts()
+        elif do == "registrations":
+            say("registrations", **self.stack.registrations)
         elif do == "drain":
             await self.stack.drain()
             say("draining")

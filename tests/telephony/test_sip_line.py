@@ -1,17 +1,20 @@
 """One SIP call's audio, with the stack's call replaced."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
 from baresip import AudioNotActive, AudioRestarted, Event, StackEvent
+from baresip import TransferFailed as BaresipTransferFailed
 from baresip.audio import AudioInfo
 from baresip.call import CallState
 
-from telephony.sip_line import QUEUE_FRAMES, SipLine
-from telephony.transport import Digit, HangupCause, Held
+from telephony.sip_line import QUEUE_FRAMES, Lines, SipLine
+from telephony.sip_replies import MAX_KEPT, Replies
+from telephony.transport import Digit, HangupCause, Held, TransferFailed
 
 PLAIN = AudioInfo(True, True, 8000, 1, 20, 8000, 1, 0, 0, 16000, 16000)
 
@@ -52,6 +55,15 @@ class StandInCall:
     def __init__(self) -> None:
         self.audio = StandInAudio()
         self.tell: Callable[[StackEvent], None] = lambda _: None
+        self.hung_up = 0
+        self.closed = asyncio.Event()
+
+    async def hangup(self) -> None:
+        self.hung_up += 1
+
+    async def transfer(self, target: str, **_: float) -> None:
+        await self.closed.wait()
+        raise BaresipTransferFailed("call closed before the transfer completed")
 
     def on(self, listener: Callable[[StackEvent], None]) -> None:
         self.tell = listener
@@ -114,6 +126,100 @@ async def test_a_key_whose_release_is_lost_and_one_that_comes_twice(call: StandI
     call.happens(Event.CALL_DTMF_END)
     keys = [item.key for item in await everything(line) if isinstance(item, Digit)]
     assert keys == ["1", "2"]
+
+
+async def test_a_key_whose_release_never_comes_acts_all_the_same(call: StandInCall) -> None:
+    line = line_of(call)
+    call.happens(Event.CALL_DTMF_START, "1")
+    began_s = time.monotonic()
+    line.poll(began_s + 0.1)
+    assert await everything(line) == []
+    line.poll(began_s + 0.21)
+    (key,) = [item for item in await everything(line) if isinstance(item, Digit)]
+    assert key.key == "1" and 200 <= key.duration_ms < 300
+    # It was held on: its end says nothing new.
+    line.poll(began_s + 1.0)
+    call.happens(Event.CALL_DTMF_END)
+    line.poll(began_s + 1.1)
+    call.happens(Event.CALL_DTMF_START, "2")
+    call.happens(Event.CALL_CLOSED)
+    got = await everything(line)
+    assert [item.key for item in got if isinstance(item, Digit)] == ["2"] and got[-1] is None
+
+
+async def test_one_line_that_fails_deafens_no_other(
+    call: StandInCall, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines, broken = Lines(interval_s=0.001), StandInCall()
+    broken.call_id = "broken"
+    sound_line, broken_line = line_of(call), line_of(broken)
+    broken.audio.received = bytes(320)
+    broken_line._continuity.take = None  # type: ignore[assignment, method-assign]
+    lines.add(broken_line)
+    lines.add(sound_line)
+    service = asyncio.create_task(lines.service())
+    async with asyncio.timeout(5):
+        assert await broken_line.receive() is None
+        call.audio.received = bytes(320)
+        assert await sound_line.receive() == bytes(320)
+        # The far end is told.
+        await broken_line.hang_up()
+        await broken_line.hang_up()
+    assert broken_line.cause is HangupCause.FAILED and broken.hung_up == 1
+    assert "sip call broken: its audio failed" in caplog.text
+    assert not service.done() and len(lines) == 1
+    service.cancel()
+    await asyncio.gather(service, return_exceptions=True)
+
+
+async def test_what_a_line_did_not_take_is_not_told_as_sent(call: StandInCall) -> None:
+    line, sent = line_of(call), bytearray()
+    line.on_sent = sent.extend
+    call.audio.state = None
+    await asyncio.wait_for(line.send(bytes(320)), 5)
+    assert not sent
+    call.audio.state = PLAIN
+    await asyncio.wait_for(line.send(bytes(320)), 5)
+    assert len(sent) == 320
+
+
+@pytest.mark.parametrize(
+    ("status", "reported_failed", "cause"),
+    [
+        (202, False, HangupCause.TRANSFERRED),
+        (None, False, HangupCause.CALLER_HUNG_UP),
+        (603, True, HangupCause.CALLER_HUNG_UP),
+        (202, True, HangupCause.CALLER_HUNG_UP),
+    ],
+)
+async def test_a_transfer_whose_far_end_hangs_up(
+    call: StandInCall, status: int | None, reported_failed: bool, cause: HangupCause
+) -> None:
+    replies = Replies()
+    # Of an earlier one: it says nothing of this one.
+    replies.note("stand-in", "REFER", 202)
+    line = SipLine(call, "them", "us", replies)  # type: ignore[arg-type]
+    transfer = asyncio.create_task(line.transfer("sip:desk@h"))
+    await asyncio.sleep(0)
+    if status is not None:
+        replies.note("stand-in", "REFER", status)
+    if reported_failed:
+        call.happens(Event.CALL_TRANSFER_FAILED, "486 Busy Here")
+    call.happens(Event.CALL_CLOSED, "Connection reset by peer")
+    call.closed.set()
+    async with asyncio.timeout(5):
+        [error] = await asyncio.gather(transfer, return_exceptions=True)
+    assert line.cause is cause
+    assert isinstance(error, TransferFailed) is (cause is HangupCause.CALLER_HUNG_UP)
+
+
+def test_replies_are_bounded() -> None:
+    replies = Replies()
+    for number in range(2 * MAX_KEPT):
+        replies.note(str(number), "INVITE", 100)
+    assert replies.status("0", "INVITE") is None
+    assert replies.status(str(2 * MAX_KEPT - 1), "INVITE") == 100
+    assert len(replies._kept) == MAX_KEPT
 
 
 async def test_stereo_and_48_khz_become_mono_at_the_lines_rate(call: StandInCall) -> None:

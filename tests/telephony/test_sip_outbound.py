@@ -2,8 +2,10 @@
 
 import re
 import socket
+import threading
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 import sipp_script
@@ -113,6 +115,27 @@ def test_nobody_there(door: SubjectProcess) -> None:
     assert "nobody" in door.wait("dialled", call="untrunked")["reason"]
     assert door.wait("dialled", call="nowhere", limit_s=20)["outcome"] in ("failed", "no answer")
     assert door.ask("counts")["active"] == 0
+
+
+def test_a_host_that_never_replies_has_failed_and_one_that_tries_has_not(
+    door: SubjectProcess,
+) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        port = silent.getsockname()[1]
+        door.do("dial", call="silent", target=f"sip:x@127.0.0.1:{port}", limit_s=1.0)
+        dialled = door.wait("dialled", call="silent")
+        assert silent.recv(4096).startswith(b"INVITE")
+    assert dialled["outcome"] == "failed"
+    assert dialled["reason"] == f"127.0.0.1:{port} does not reply"
+    # Refused by the kernel (ICMP), of which the stack says nothing.
+    door.do("dial", call="refused", target=f"sip:x@127.0.0.1:{port}", limit_s=1.0)
+    assert door.wait("dialled", call="refused")["outcome"] == "failed"
+    peer = listening(Callee().expect("INVITE").reply("100 Trying", tag=False).expect("CANCEL").ok())
+    door.do("dial", call="tries", target=f"sip:x@127.0.0.1:{peer.port}", limit_s=1.0)
+    dialled = door.wait("dialled", call="tries")
+    assert (dialled["outcome"], dialled["reason"]) == ("no answer", "not answered within 1 s")
+    peer.kill()
 
 
 def test_what_happens_while_the_loop_is_busy_is_not_missed(door: SubjectProcess) -> None:
@@ -230,6 +253,71 @@ def test_a_refused_registration_is_said_and_tried_again() -> None:
     peer.kill()
 
 
+class Registrar:
+    """Grants or refuses registrations, one after another, whatever their Call-ID."""
+
+    def __init__(self, *replies: tuple[str, int]) -> None:
+        self._replies = list(replies)
+        """Status, and for how many seconds; the last one is kept to."""
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        self.asked_s: list[int] = []
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def __enter__(self) -> "Registrar":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.sendto(b"stop", ("127.0.0.1", self.port))
+        self._thread.join(10)
+        self._socket.close()
+
+    def _serve(self) -> None:
+        while (request := self._socket.recvfrom(4096))[0] != b"stop":
+            text, peer = request[0].decode(), request[1]
+            status, expires_s = self._replies[min(len(self.asked_s), len(self._replies) - 1)]
+            self.asked_s += map(int, re.findall(r"^Contact: .*;expires=([0-9]+)", text, re.M))
+            kept = re.findall(r"^(?:Via|From|To|Call-ID|CSeq):.*$", text, re.MULTILINE)
+            (contact,) = re.findall(r"^Contact: (<[^>]*>)", text, re.MULTILINE)
+            lines = [f"SIP/2.0 {status}", *(line.rstrip() for line in kept)]
+            lines += [f"Contact: {contact};expires={expires_s}", "Content-Length: 0", "", ""]
+            self._socket.sendto("\r\n".join(lines).encode(), peer)
+
+
+def test_a_registration_that_is_lost_is_said_and_made_again() -> None:
+    replies = (("200 OK", 2), ("503 Service Unavailable", 0), ("200 OK", 300))
+    states = []
+    with Registrar(*replies) as registrar:
+        account = {
+            "name": "home",
+            "host": f"127.0.0.1:{registrar.port}",
+            "user": USER,
+            "password": PASSWORD,
+            "register": True,
+        }
+        with running(accounts=[account]) as subject:
+            until_s = time.monotonic() + 20
+            while sum(": registered" in line for line in subject.log) < 2:
+                assert time.monotonic() < until_s, subject.log
+                states.append(subject.ask("registrations").get("home"))
+                time.sleep(0.05)
+            states.append(subject.ask("registrations").get("home"))
+        # Closing the door took the binding back.
+        assert registrar.asked_s[:2] == [300, 300] and registrar.asked_s[-1] == 0
+    said = [line.split(" ", 3)[-1].strip() for line in subject.log if "trunk home:" in line]
+    assert said == [
+        "trunk home: registered",
+        "trunk home: not registered: 503 Service Unavailable; again in 2 s",
+        "trunk home: registered",
+    ]
+    changes = [now for last, now in pairwise([None, *states]) if now != last]
+    assert changes[-3:] == [
+        "registered", "not registered: 503 Service Unavailable", "registered"
+    ]  # fmt: skip
+
+
 def transferred(final: str) -> Callee:
     """A peer that takes a REFER and says what became of it."""
     steps = Callee().accept()
@@ -276,6 +364,41 @@ def test_a_transfer_that_succeeds_ends_the_call_and_one_that_fails_does_not(
         peer.finish()
     (refer, *_) = good.received("REFER")
     assert re.search(r"Refer-To: <?sip:reception@192.0.2.1", refer)
+
+
+def hanging_up(status: str, notified: str = "") -> Callee:
+    """A peer that hangs up after its reply to a REFER, or before one where there is none."""
+    steps = Callee().accept()
+    steps.expect("REFER")
+    if status:
+        steps.ok(status)
+    if notified:
+        headers = ("Event: refer", "Subscription-State: terminated;reason=noresource")
+        steps.request("NOTIFY", 100, headers=headers, body=f"SIP/2.0 {notified}\n").expect(200)
+    return steps.request("BYE", 101).expect(200)
+
+
+def test_a_far_end_that_accepts_a_transfer_and_hangs_up_was_transferred(
+    door: SubjectProcess,
+) -> None:
+    """As many carriers do, without a word of what became of it."""
+    peers = {
+        "taken": listening(hanging_up("202 Accepted")),
+        "unanswered": listening(hanging_up("")),
+        "refused-first": listening(hanging_up("603 Decline")),
+        "reported-failed": listening(hanging_up("202 Accepted", "486 Busy Here")),
+    }
+    for name, peer in peers.items():
+        door.do("dial", call=name, target=f"sip:x@127.0.0.1:{peer.port}")
+        door.wait("answered", call=name)
+        door.do("transfer", call=name, target="sip:reception@192.0.2.1")
+    assert door.wait("done", call="taken", do="transfer")
+    assert door.wait("over", call="taken")["cause"] == "transferred"
+    for name in ("unanswered", "refused-first", "reported-failed"):
+        assert "192.0.2.1" in door.wait("refused", call=name)["error"]
+        assert door.wait("over", call=name)["cause"] == "caller hung up"
+    for peer in peers.values():
+        peer.kill()
 
 
 def test_hold_and_resume_by_the_agent(door: SubjectProcess) -> None:
