@@ -124,6 +124,8 @@ def test_an_invite_that_is_said_again_is_no_second_call(door: SubjectProcess) ->
         assert statuses(own, 200, 487) <= {100, 180, 200, 487}
         ack = dialog.request("ACK", 1, branch="z9hG4bKonce")
         own.sendto(ack, ("127.0.0.1", door.port))
+    door.wait("ringing", call=user)
+    door.ask("counts")
     assert len(door.find("ringing", call=user)) == 1
 
 
