@@ -2,8 +2,8 @@
 
 This file, sip_line.py (one call's audio), sip_registration.py, and sip_native.py with sip_gate.py,
 sip_replies.py and rtp_source.py (what the package cannot say) are all that know the stack; the rest
-of the house sees `telephony.transport`. One stack a process, since baresip keeps its state in globals; when its
-thread dies the process must be replaced.
+of the house sees `telephony.transport`. One stack a process, since baresip keeps its state in
+globals; when its thread dies the process must be replaced.
 """
 
 import asyncio
