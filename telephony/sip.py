@@ -75,6 +75,7 @@ AGENT_USER = "agent"
 MEDIA_TRIES = 200
 MEDIA_PAUSE_S = 0.005
 """How often it is asked whether the audio of an answered call is there, and how often at most."""
+JITTER_SPAN_MS = 160
 ANSWER_LIMIT_S = 10.0
 """Without its ACK, an answered call is no call: 64 * T1 would be 32 s (RFC 3261, 13.3.1.4)."""
 NEGOTIATING = frozenset(
@@ -117,6 +118,8 @@ class SipSettings:
     srtp: Srtp = "optional"
     rtp_from: RtpFrom = "negotiated"
     """Whose audio a call takes: that of the address in the SDP, whatever its port, or anybody's."""
+    jitter_ms: int = 40
+    """What received audio waits at least, so that late packets find their place."""
     rtp_timeout_s: int = 10
     """A far end that sends no audio for this long, and should, has vanished."""
     max_calls: int = MAX_CALLS
@@ -366,9 +369,9 @@ class SipStack(CallTransport):
             f"sip_transports {'udp,tcp,tls' if self._speaks_tls else 'udp,tcp'}",
             f"rtp_ports {settings.rtp_ports}",
             "sip_verify_server yes",
-            # Adaptive, from nothing: it grows with the jitter it sees.
+            # It grows with the jitter it sees, and never below what it begins with.
             "audio_jitter_buffer_type adaptive",
-            "audio_jitter_buffer_ms 0-160",
+            f"audio_jitter_buffer_ms {settings.jitter_ms}-{settings.jitter_ms + JITTER_SPAN_MS}",
             "call_hold_other_calls no",
             # Names of the hosts file too, such as localhost and those of containers.
             "dns_getaddrinfo yes",
