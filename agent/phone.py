@@ -13,7 +13,8 @@ from agent.call import Origin
 from agent.config import Config
 from agent.outbound import Outbound
 from agent.phone_sections import TrunkConfig
-from telephony.sip import AGENT_USER, SipAccount, SipSettings, SipStack
+from telephony.sip import AGENT_USER, SipStack
+from telephony.sip_settings import SipAccount, SipSettings
 from telephony.transport import CallGone, Ringing
 from telephony.trunk import Address, CallRefused, Inbound, Network, Trunk, Trunks
 from telephony.trunk import address_of as source_address

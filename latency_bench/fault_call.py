@@ -14,7 +14,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from latency_bench.tone_agent import play_tone
-from telephony.sip import SipSettings, SipStack
+from telephony.sip import SipStack
+from telephony.sip_settings import SipSettings
 from telephony.transport import CallGone, CallOutcome, Dial, Line, Ringing, frame_bytes
 
 LINE_HZ = 8000

@@ -12,7 +12,8 @@ import time
 
 import numpy as np
 
-from telephony.sip import SipSettings, SipStack
+from telephony.sip import SipStack
+from telephony.sip_settings import SipSettings
 from telephony.transport import FRAME_S, Held, Line, Ringing
 
 log = logging.getLogger(__name__)

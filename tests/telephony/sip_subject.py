@@ -21,7 +21,9 @@ from baresip import _native
 
 from latency_bench.tone_agent import play_tone
 from telephony import sip
-from telephony.sip import SipAccount, SipError, SipSettings, SipStack
+from telephony.sip import SipStack
+from telephony.sip_error import SipError
+from telephony.sip_settings import SipAccount, SipSettings
 from telephony.transport import (
     CallGone,
     Dial,

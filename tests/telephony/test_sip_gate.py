@@ -26,9 +26,10 @@ from strangers import (
 from agent.config import load_config
 from agent.phone import Phone
 from telephony.rtp_source import program
-from telephony.sip import SipSettings, SipStack
+from telephony.sip import SipStack
 from telephony.sip_error import SipError
 from telephony.sip_gate import LINES_A_SECOND, MAX_SOURCES, Gate, Refusals
+from telephony.sip_settings import SipSettings
 from telephony.sip_text import MAX_SHOWN, shown
 
 KEYS = "0123456789*#ABCD"

@@ -18,7 +18,8 @@ from sip_peers import (
 )
 from sipp_script import Caller, sdp
 
-from telephony.sip import SipSettings, SipStack
+from telephony.sip import SipStack
+from telephony.sip_settings import SipSettings
 
 
 @pytest.fixture(scope="module")
