@@ -265,31 +265,33 @@ class CallRun:
             return
         self.call.caller_audio_at_s = time.monotonic()
         await self._greet()
-        limits = self.call.config.calls
         cost_due_s = 0.0
         while True:
             await asyncio.sleep(WATCH_S)
             now_s = time.monotonic()
-            cause = None
-            if self.call.on_hold:
-                # Silence means nothing then, and a far end that vanished is not noticed.
-                self.call.caller_audio_at_s = self.call.caller_spoke_at_s = now_s
-                if now_s - self.call.held_at_s > limits.max_hold_s:
-                    cause = HangupCause.TIME_LIMIT
-            if cause is not None:
-                pass
-            elif now_s - self.call.caller_audio_at_s > VANISHED_S:
-                cause = HangupCause.CALLER_VANISHED
-            elif now_s - self.call.started_s > limits.max_call_s:
-                cause = HangupCause.TIME_LIMIT
-            elif now_s - self.call.caller_spoke_at_s > limits.silence_hangup_s:
-                cause = HangupCause.SILENCE
+            cause = self._overdue(now_s)
             if cause is not None:
                 self.hang_up(cause)
                 return
             if now_s >= cost_due_s:
                 self.call.emit_cost()
                 cost_due_s = now_s + COST_EVERY_S
+
+    def _overdue(self, now_s: float) -> HangupCause | None:
+        """Which of its limits the call has outlived."""
+        call, limits = self.call, self.call.config.calls
+        if call.on_hold:
+            # Silence means nothing then, and a far end that vanished is not noticed.
+            call.caller_audio_at_s = call.caller_spoke_at_s = now_s
+            if now_s - call.held_at_s > limits.max_hold_s:
+                return HangupCause.TIME_LIMIT
+        if now_s - call.caller_audio_at_s > VANISHED_S:
+            return HangupCause.CALLER_VANISHED
+        if now_s - call.started_s > limits.max_call_s:
+            return HangupCause.TIME_LIMIT
+        if now_s - call.caller_spoke_at_s > limits.silence_hangup_s:
+            return HangupCause.SILENCE
+        return None
 
     async def _greet(self) -> None:
         if not self.call.config.agent.greeting:

@@ -39,7 +39,7 @@ class Recorder:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.touch(mode=0o600)
         self.path = path
-        self._file: wave.Wave_write | None = wave.open(str(path), "wb")  # noqa: SIM115
+        self._file: wave.Wave_write | None = wave.open(str(path), "wb")
         self._file.setnchannels(2)
         self._file.setsampwidth(2)
         self._file.setframerate(sample_rate_hz)
