@@ -13,13 +13,12 @@ from typing import Any, Literal, TypeVar
 from agent.config import Config
 from agent.conversation import Dialogue, SpokenAnswer
 from agent.cost.bill import Bill
-from agent.engines import Engines
+from agent.engines import Engines, sampling_of
 from agent.menu import Choice, Menu
 from agent.records.record import CallRecord, TurnRecord
 from agent.records.store import CallStore
 from agent.turn import Turn
 from agent.usage import Usage
-from models.llm.base import Sampling
 from telephony.transport import HangupCause
 
 log = logging.getLogger(__name__)
@@ -85,12 +84,7 @@ class Call:
         self.rate_out_hz = rate_out_hz
         self.dialogue = Dialogue(config.agent.persona)
         self.conversation = engines.llm.open()
-        self.sampling = Sampling(
-            max_tokens=config.llm.max_tokens,
-            temperature=config.llm.temperature,
-            top_p=config.llm.top_p,
-            repeat_penalty=config.llm.repeat_penalty,
-        )
+        self.sampling = sampling_of(config)
         self.turn: Turn | None = None
         """The turn being answered."""
         self.held: Turn | None = None

@@ -76,16 +76,11 @@ def load_engines(
     vad = load_vad(models.vad)
     turn = load_turn(models.turn)
     loading(f"speech recognition ({models.stt})", 0.1)
-    stt = load_stt(
-        models.stt,
-        device=models.device_of("stt"),
-        threads=models.stt_threads,
-        language=config.agent.language,
-    )
+    stt = load_recogniser(config)
     loading(f"speech synthesis ({models.tts})", 0.35)
     tts = load_tts(models.tts, device=models.device_of("tts"), threads=models.tts_threads)
     loading(f"language model ({models.llm})", 0.6)
-    llm = _load_llm(config, environ)
+    llm = load_language_model(config, environ)
     loading("warming up", 0.8)
     agents = [config.agent, *map(config.agent.with_profile, config.profiles.values())]
     fixed = {speakable(agent.greeting) for agent in agents} | {APOLOGY}
@@ -103,6 +98,16 @@ def load_engines(
         stage: name if name[:1] not in "/.~" else Path(name).name for stage, name in names.items()
     }
     return Engines(stt, llm, tts, vad, turn, Schedule(), names, phrases)
+
+
+def sampling_of(config: Config) -> Sampling:
+    """How answers are sampled, as the settings say."""
+    return Sampling(
+        max_tokens=config.llm.max_tokens,
+        temperature=config.llm.temperature,
+        top_p=config.llm.top_p,
+        repeat_penalty=config.llm.repeat_penalty,
+    )
 
 
 def _warm_up(llm: LanguageModel, config: Config) -> None:
@@ -127,7 +132,18 @@ def _warm_up(llm: LanguageModel, config: Config) -> None:
         conversation.close()
 
 
-def _load_llm(config: Config, environ: Mapping[str, str]) -> LanguageModel:
+def load_recogniser(config: Config) -> SpeechRecognizer:
+    """The recogniser as the settings say. Raises ModelError."""
+    return load_stt(
+        config.models.stt,
+        device=config.models.device_of("stt"),
+        threads=config.models.stt_threads,
+        language=config.agent.language,
+    )
+
+
+def load_language_model(config: Config, environ: Mapping[str, str]) -> LanguageModel:
+    """The local model, or the endpoint, as the settings say. Raises ModelError."""
     if config.llm.endpoint:
         from models.llm.openai_endpoint import OpenAIEndpoint
 

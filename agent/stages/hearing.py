@@ -14,6 +14,7 @@ from pipecat.frames.frames import Frame, InputAudioRawFrame
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
 from agent.call import Call
+from agent.ear import Ear
 from agent.engines import APOLOGY
 from agent.frames import AnswerEndFrame, CallerTurnFrame, ClauseFrame, HoldFrame, KeyFrame
 from agent.menu import KEYS_PAUSE_S, Choice, Keypad, said_with_keys
@@ -26,7 +27,6 @@ from agent.turn_taking import (
     SpeechStarted,
     TurnEnded,
     TurnSettings,
-    TurnTaker,
 )
 from models.stt.base import Transcript
 
@@ -34,10 +34,6 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-PRE_ROLL_S = 0.5
-"""Audio kept from before speech was noticed, so that its onset is not lost."""
-SILENT_PEAK = 33
-"""-60 dBFS: a window whose loudest sample is below this holds no speech."""
 DECODE_LIMIT_S = 20.0
 """A decode that takes longer is given up, and the turn with it."""
 
@@ -63,12 +59,11 @@ class Hearing(FrameProcessor):
         super().__init__(name=f"hearing-{call.call_id}")
         self._call = call
         self._rate_hz = call.rate_in_hz
-        self._voice = call.engines.vad.open(self._rate_hz)
-        self._taker = self._new_taker()
-        self._window_bytes = self._voice.window_samples * 2
-        self._pre_roll_bytes = int(PRE_ROLL_S * self._rate_hz) * 2
-        self._unseen = bytearray()
-        self._utterance = bytearray()
+        self._ear = Ear(
+            call.engines.vad.open(self._rate_hz),
+            self._rate_hz,
+            TurnSettings(**call.config.turn.model_dump()),
+        )
         self._decodes: dict[int, _Decode] = {}
         # Pipecat's own tasks swallow what goes wrong in them; these are awaited for it.
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -96,10 +91,6 @@ class Hearing(FrameProcessor):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _new_taker(self) -> TurnTaker:
-        window_s = self._voice.window_samples / self._rate_hz
-        return TurnTaker(TurnSettings(**self._call.config.turn.model_dump()), window_s)
-
     def _own(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         task = asyncio.create_task(work, name=f"{name}-{self._call.call_id}")
         self._tasks.add(task)
@@ -113,24 +104,10 @@ class Hearing(FrameProcessor):
         if self._call.on_hold:
             # What comes is the far end's music, or somebody who talks to somebody else.
             return
-        self._unseen += pcm
-        while len(self._unseen) >= self._window_bytes:
-            window = bytes(self._unseen[: self._window_bytes])
-            del self._unseen[: self._window_bytes]
-            self._utterance += window
-            probability = self._speech_probability(np.frombuffer(window, np.int16))
-            await self._act(self._taker.hear(probability, at_s, self._call.agent_busy))
-            if not self._taker.speaking:
-                del self._utterance[: -self._pre_roll_bytes]
-
-    def _speech_probability(self, window: NDArray[np.int16]) -> float:
-        # A muted microphone sends zeros all day; the detector need not look at them.
-        if np.abs(window.astype(np.int32)).max() < SILENT_PEAK:
-            return 0.0
-        began_s = time.perf_counter()
-        probability = self._voice.speech_probability(window)
-        self._call.vad_busy_s += time.perf_counter() - began_s
-        return probability
+        self._ear.feed(pcm)
+        while (decisions := self._ear.step(at_s, self._call.agent_busy)) is not None:
+            self._call.vad_busy_s = self._ear.vad_busy_s
+            await self._act(decisions)
 
     async def _act(self, decisions: list[Decision]) -> None:
         for decision in decisions:
@@ -151,7 +128,7 @@ class Hearing(FrameProcessor):
                 case TurnEnded():
                     self._call.caller_speaking(False)
                     # Decoded from a copy: the next turn must not begin with this one's end.
-                    self._utterance.clear()
+                    self._ear.forget_utterance()
                     self._own(self._finish(decision), "turn")
 
     async def _interrupt(self) -> None:
@@ -162,7 +139,7 @@ class Hearing(FrameProcessor):
         await self.broadcast_interruption()
 
     def _begin_decode(self, pause: int, speech_end_s: float) -> None:
-        pcm = np.frombuffer(bytes(self._utterance), np.int16)
+        pcm = self._ear.utterance
         deadline_s = speech_end_s + self._call.config.turn.stop_s
         decode = _Decode(
             self._own(self._transcribe(pcm, deadline_s), "stt"),
@@ -195,7 +172,7 @@ class Hearing(FrameProcessor):
         decode.turn_busy_s = busy_s
         self._call.judged(busy_s)
         log.debug("call %s: pause %d complete %.2f", self._call.call_id, pause, probability)
-        await self._act(self._taker.judge(pause, probability, time.monotonic()))
+        await self._act(self._ear.judge(pause, probability, time.monotonic()))
 
     def _drop(self, pause: int) -> None:
         """What was decoded for this pause is void; a decode not yet begun is not begun."""
@@ -235,7 +212,7 @@ class Hearing(FrameProcessor):
     async def _answer_held(self) -> None:
         """Answers what was understood, unless the caller went on after all."""
         turn = self._call.held
-        if turn is None or self._taker.speaking:
+        if turn is None or self._ear.speaking:
             return
         self._call.held = None
         if self._call.agent_busy:
@@ -285,14 +262,12 @@ class Hearing(FrameProcessor):
         # Whatever was half heard is over.
         for pause in list(self._decodes):
             self._drop(pause)
-        self._unseen.clear()
-        self._utterance.clear()
-        self._taker = self._new_taker()
+        self._ear.restart()
         self._call.no_words()
 
     async def _apologise(self) -> None:
         """Asks the caller to say again what could not be recognised."""
-        if self._taker.speaking or self._call.agent_busy:
+        if self._ear.speaking or self._call.agent_busy:
             return
         turn = self._call.apology_turn(APOLOGY)
         if self._call.begin_answer(turn):
