@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from latency_bench.options import add_run_arguments
+
 
 def command(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds `offhook bench`."""
@@ -13,6 +15,15 @@ def command(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "of its own. docs/measuring.md says how.",
     )
     kinds = bench.add_subparsers(title="benches", metavar="BENCH", required=True)
+    run = kinds.add_parser(
+        "run",
+        help="call any voice agent as scenarios say",
+        description="Calls TARGET over SIP, WebRTC or a carrier's WebSocket as a caller would, "
+        "does what the scenarios say, and reports what came back, measured on the caller's side "
+        "of the wire. Ctrl-C stops it and still reports what ran.",
+    )
+    add_run_arguments(run)
+    run.set_defaults(func=_run_run)
     quick = kinds.add_parser(
         "quick",
         help="20 questions, one call at a time",
@@ -88,6 +99,12 @@ def command(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     )
     faults.add_argument("--json", type=Path, metavar="FILE", help="write the report there")
     faults.set_defaults(func=_run_faults)
+
+
+def _run_run(args: argparse.Namespace) -> int:
+    from latency_bench.run import run
+
+    return run(args)
 
 
 def _run_quick(args: argparse.Namespace) -> int:

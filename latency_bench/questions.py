@@ -57,7 +57,7 @@ def from_folder(folder: Path, count: int) -> list[Utterance]:
 
     The choice is the same on every run. Raises SpeechError.
     """
-    chosen = choose(_manifest(folder), count)
+    chosen = choose(read_manifest(folder), count)
     if not chosen:
         raise SpeechError(
             f"{folder / MANIFEST}: no recording with a transcript and {SPEECH_S[0]:.0f} to "
@@ -98,7 +98,8 @@ def synthesised(
     return found
 
 
-def _manifest(folder: Path) -> list[dict[str, Any]]:
+def read_manifest(folder: Path) -> list[dict[str, Any]]:
+    """What the folder's manifest lists. Raises SpeechError."""
     path = folder / MANIFEST
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))

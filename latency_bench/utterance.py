@@ -98,6 +98,17 @@ def write_wav(path: Path, pcm: NDArray[np.int16], rate_hz: int) -> None:
         file.writeframes(pcm.tobytes())
 
 
+def write_stereo_wav(
+    path: Path, left: NDArray[np.int16], right: NDArray[np.int16], rate_hz: int
+) -> None:
+    """Writes two channels of the same length, shape (samples,), as 16 bit PCM."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(rate_hz)
+        file.writeframes(np.column_stack((left, right)).tobytes())
+
+
 def _samples(data: bytes, width: int) -> NDArray[np.float64]:
     """PCM bytes of ``width`` bytes a sample, on the int16 scale, shape (samples,)."""
     match width:

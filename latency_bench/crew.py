@@ -1,0 +1,249 @@
+"""Callers in processes of their own, which share no interpreter with anybody."""
+
+import asyncio
+import contextlib
+import multiprocessing
+import signal
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Event as StopEvent
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latency_bench.conversation import Conversation, Pace
+from latency_bench.figures import CallFigures
+from latency_bench.measure import measure_call, unplaced
+from latency_bench.options import RING_S
+from latency_bench.part import Part, resampled
+from latency_bench.place import place_call
+from latency_bench.recording import CallFailed, CallRecording, Event
+from latency_bench.recording_file import save, save_stereo
+from latency_bench.target import Target
+from latency_bench.utterance import WIRE_RATE_HZ
+
+STOP_POLL_S = 0.1
+START_LIMIT_S = 60.0
+MARGIN_S = 45.0
+"""Over a call's own limits: setting up, hanging up, measuring."""
+END_LIMIT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One call to place."""
+
+    call: int
+    repeat: int
+    scenario: str
+    target: Target
+    parts: Sequence[Part]
+    background: NDArray[np.int16] | None
+    """At ``WIRE_RATE_HZ``."""
+    pace: Pace
+    limit_s: float
+    run_began_s: float
+    """Monotonic."""
+    folder: Path | None = None
+    """Where the sound goes; None keeps none."""
+    status_url: str | None = None
+    """The HTTP address of a box of ours, which tells of calls that came over another door."""
+    answer_limit_s: float = RING_S
+
+    @property
+    def most_s(self) -> float:
+        """No call lasts longer, whatever goes wrong."""
+        return self.answer_limit_s + self.limit_s + MARGIN_S
+
+
+class CallerProcess:
+    """One caller; places one call at a time."""
+
+    def __init__(self, stop: StopEvent) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._here, there = context.Pipe()
+        self._process = context.Process(
+            target=_work, args=(there, stop), name="offhook-bench-caller", daemon=True
+        )
+        self._process.start()
+        there.close()
+
+    async def ready(self) -> None:
+        """Waits until it has loaded what it needs. Raises CallFailed."""
+        if await asyncio.to_thread(self._receive, START_LIMIT_S) != "ready":
+            raise CallFailed("a caller's process did not start; is there memory left?")
+
+    async def place(self, job: Job) -> CallFigures:
+        """One call, whatever becomes of it. A caller that dies or hangs is a failed call."""
+        self._here.send(job)
+        found = await asyncio.to_thread(self._receive, job.most_s)
+        if isinstance(found, CallFigures):
+            return found
+        self.kill()
+        return CallFigures(
+            call=job.call,
+            scenario=job.scenario,
+            door=job.target.door,
+            outcome="failed",
+            reason="the caller's own process died or hung",
+            began_s=time.monotonic() - job.run_began_s,
+            repeat=job.repeat,
+        )
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can place another call."""
+        return self._process.is_alive()
+
+    def kill(self) -> None:
+        """Ends it at once."""
+        self._process.kill()
+        self._process.join(END_LIMIT_S)
+
+    def close(self) -> None:
+        """Lets it end, and insists."""
+        with contextlib.suppress(OSError):
+            self._here.close()
+        self._process.join(END_LIMIT_S)
+        if self._process.is_alive():
+            self.kill()
+
+    def _receive(self, limit_s: float) -> object:
+        try:
+            return self._here.recv() if self._here.poll(limit_s) else None
+        except (EOFError, OSError):
+            return None
+
+
+class Crew:
+    """``size`` callers; an async context manager that leaves none behind."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._stop = multiprocessing.get_context("spawn").Event()
+        self._stopped = asyncio.Event()
+        self._callers: list[CallerProcess] = []
+
+    async def __aenter__(self) -> "Crew":
+        self._callers = [CallerProcess(self._stop) for _ in range(self._size)]
+        try:
+            await asyncio.gather(*(caller.ready() for caller in self._callers))
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.hang_up()
+        await asyncio.gather(*(asyncio.to_thread(caller.close) for caller in self._callers))
+
+    def hang_up(self) -> None:
+        """Ends the calls under way; what they recorded is measured."""
+        self._stopped.set()
+        self._stop.set()
+
+    async def work(
+        self,
+        jobs: Sequence[Job],
+        done: Callable[[CallFigures], Awaitable[None]],
+        delay_s: Callable[[Job], float] = lambda job: 0.0,
+    ) -> None:
+        """Places all of them, as many at once as there are callers, in order.
+
+        ``done`` takes each call as it ends; ``delay_s``: how long a caller waits before a job.
+        """
+        waiting = list(reversed(jobs))
+
+        async def one(place: int) -> None:
+            while waiting and not self._stopped.is_set():
+                job = waiting.pop()
+                await self._pause(delay_s(job))
+                if self._stopped.is_set():
+                    return
+                caller = self._callers[place]
+                if not caller.alive:
+                    caller = self._callers[place] = CallerProcess(self._stop)
+                    await caller.ready()
+                await done(await caller.place(job))
+
+        async with asyncio.TaskGroup() as tasks:
+            for place in range(self._size):
+                tasks.create_task(one(place), name=f"caller {place}")
+
+    async def _pause(self, seconds: float) -> None:
+        if seconds > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopped.wait(), seconds)
+
+
+def _work(orders: Connection, stop: StopEvent) -> None:
+    """The caller's process: a call for each job, until the other end closes."""
+    # Ctrl-C is the bench's to handle; it tells by ``stop``.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    orders.send("ready")
+    while True:
+        try:
+            job = orders.recv()
+        except (EOFError, OSError):
+            return
+        orders.send(asyncio.run(place(job, stop)))
+
+
+async def place(job: Job, stop: StopEvent) -> CallFigures:
+    """One call, measured; its sound is kept where the job says."""
+    stopped = asyncio.Event()
+    watching = asyncio.create_task(_watch(stop, stopped), name="stop")
+    began_s = time.monotonic() - job.run_began_s
+    try:
+        recording = await place_call(
+            job.target,
+            lambda rate_hz: _conversation(job, rate_hz),
+            limit_s=job.limit_s,
+            stop=stopped,
+            answer_limit_s=job.answer_limit_s,
+        )
+    except CallFailed as error:
+        return unplaced(job.call, job.scenario, job.target.door, error, began_s, repeat=job.repeat)
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+    recording = await _with_inside(recording, job)
+    figures = measure_call(
+        recording, call=job.call, scenario=job.scenario, began_s=began_s, repeat=job.repeat
+    )
+    return _kept(figures, recording, job.folder)
+
+
+def _conversation(job: Job, rate_hz: int) -> Conversation:
+    background = job.background
+    if background is not None:
+        background = resampled(background, WIRE_RATE_HZ, rate_hz)
+    return Conversation(job.parts, rate_hz, job.pace, background)
+
+
+def _kept(figures: CallFigures, recording: CallRecording, folder: Path | None) -> CallFigures:
+    if folder is None:
+        return figures
+    name = f"{figures.call:04d}"
+    save(recording, folder / f"{name}.npz")
+    save_stereo(recording, folder / f"{name}.wav")
+    return replace(figures, audio=f"{folder.name}/{name}.wav")
+
+
+async def _watch(stop: StopEvent, stopped: asyncio.Event) -> None:
+    while not await asyncio.to_thread(stop.wait, STOP_POLL_S):
+        pass
+    stopped.set()
+
+
+async def _with_inside(recording: CallRecording, job: Job) -> CallRecording:
+    """The box's own turns beside the call's, where they do not come over the call itself."""
+    if job.status_url is None or job.target.door == "webrtc":
+        return recording
+    from latency_bench.traces import inside_events
+
+    told: Sequence[Event] = await inside_events(job.status_url, job.target.token, recording)
+    return replace(recording, events=(*recording.events, *told))

@@ -1,0 +1,266 @@
+"""`offhook bench run`: calls an agent as scenarios say, and reports what came of it."""
+
+import argparse
+import asyncio
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from agent.serve import stop_signal
+from latency_bench.box_process import BoxFailed
+from latency_bench.crew import Crew, Job
+from latency_bench.figures import SCHEMA, CallFigures
+from latency_bench.judge import judge
+from latency_bench.listening import Listener
+from latency_bench.machine import machine_facts
+from latency_bench.recording import CallFailed
+from latency_bench.recording_file import load
+from latency_bench.run_store import RunStore, StoreError
+from latency_bench.scenario import Scenario, ScenarioError
+from latency_bench.session import Planned, Session, load_scenarios, open_session
+from latency_bench.summary import run_report
+from latency_bench.target import TargetError
+from latency_bench.utterance import SpeechError
+from models.errors import ModelError
+
+LARGEST_STAGGER_S = 3.0
+"""Callers who begin together begin within this time of each other."""
+NOBODY_THERE = 3
+"""So many calls in a row that found nobody: the rest would not either."""
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs the bench; returns the exit status."""
+    console = Console(stderr=True)
+    try:
+        scenarios = load_scenarios(args.scenario or ["question"])
+        with console.status("Preparing what to say"):
+            session = open_session(args)
+            planned = session.plan(scenarios, args.calls, args.repeat)
+            session.prepare(planned)
+        try:
+            with ExitStack() as stack:
+                kept = args.out is not None
+                folder = args.out or Path(
+                    stack.enter_context(tempfile.TemporaryDirectory(prefix="offhook-bench-run-"))
+                )
+                store = RunStore(folder, _plan_facts(args, session, scenarios))
+                work = Run(session, planned, store, args, console)
+                report = asyncio.run(work.report())
+                return args.write(report, folder, kept=kept)
+        finally:
+            session.close()
+    except (
+        BoxFailed,
+        CallFailed,
+        ModelError,
+        ScenarioError,
+        SpeechError,
+        StoreError,
+        TargetError,
+    ) as error:
+        print(f"offhook: {error}", file=sys.stderr)
+        return 2
+
+
+class Run:
+    """One run: the calls, then what was said in them, then the report."""
+
+    def __init__(
+        self,
+        session: Session,
+        planned: Sequence[Planned],
+        store: RunStore,
+        args: argparse.Namespace,
+        console: Console,
+    ) -> None:
+        self._session = session
+        self._planned = planned
+        self._store = store
+        self._args = args
+        self._console = console
+        self._done = store.done()
+        self._errors: list[str] = []
+        self._nobody = 0
+        self._began = datetime.now(UTC)
+        self._began_s = time.monotonic()
+        self._interrupted = False
+
+    async def report(self) -> dict[str, Any]:
+        """Places every call that is not done yet; the report of those that ran."""
+        if self._done:
+            self._console.print(
+                f"Going on: {len(self._done)} of {len(self._planned)} calls are done."
+            )
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
+        async with stop_signal() as stop:
+            with Progress(*columns, console=self._console, transient=True) as bar:
+                task = bar.add_task("calling", total=len(self._planned), completed=len(self._done))
+                work = asyncio.create_task(self._call_all(stop, lambda: bar.advance(task)))
+                await self._until(work, stop)
+            self._interrupted = stop.is_set()
+            calls = [call for _, call in sorted(self._done.items())]
+            if not self._args.no_words and calls:
+                with self._console.status("Listening to the answers"):
+                    calls = await asyncio.to_thread(self._listened, calls)
+        by_name = {call.scenario.name: call.scenario for call in self._planned}
+        judged = [judge(call, by_name[call.scenario]) for call in calls]
+        return {**self._facts(), **run_report(judged)}
+
+    async def _until(self, work: "asyncio.Task[None]", stop: asyncio.Event) -> None:
+        waiting = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({work, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                self._console.print("Stopping; the report of what ran follows.")
+            await work
+        finally:
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+
+    async def _call_all(self, stop: asyncio.Event, advance: Any) -> None:
+        left = [call for call in self._planned if call.call not in self._done]
+        if not left:
+            return
+        async with Crew(min(self._args.concurrency, len(left))) as crew:
+            hanging_up = asyncio.create_task(_hang_up(crew, stop))
+            try:
+                for (settings, person), group in _by_box(left, self._session.own):
+                    if not stop.is_set() and self._nobody < NOBODY_THERE:
+                        await self._call_group(crew, settings, person, group, advance, stop)
+            finally:
+                hanging_up.cancel()
+                await asyncio.gather(hanging_up, return_exceptions=True)
+
+    async def _call_group(
+        self,
+        crew: Crew,
+        settings: Mapping[str, Any],
+        needs_person: bool,
+        group: Sequence[Planned],
+        advance: Any,
+        stop: asyncio.Event,
+    ) -> None:
+        concurrency = self._args.concurrency
+        async with self._session.agent(
+            settings, max_calls=concurrency + 1, needs_person=needs_person
+        ) as agent:
+            jobs = [
+                self._session.job(call, agent, run_began_s=self._began_s, folder=self._store.calls)
+                for call in group
+            ]
+            draw = random.Random(self._args.seed)
+            first = {job.call: draw.uniform(0, LARGEST_STAGGER_S) for job in jobs[:concurrency]}
+
+            def delay_s(job: Job) -> float:
+                # Each caller's first call of the group; later ones begin as others end.
+                return first.pop(job.call, 0.0) if concurrency > 1 else 0.0
+
+            async def done(call: CallFigures) -> None:
+                advance()
+                await self._ended(call, crew)
+
+            await crew.work(jobs, done, delay_s)
+            if agent.box is not None and not stop.is_set():
+                agent.box.process.check()
+
+    async def _ended(self, call: CallFigures, crew: Crew) -> None:
+        self._done[call.call] = call
+        await asyncio.to_thread(self._store.keep, call)
+        self._nobody = self._nobody + 1 if call.outcome == "unreachable" else 0
+        if self._nobody == NOBODY_THERE:
+            self._errors.append(
+                f"{NOBODY_THERE} calls in a row found nobody; the rest were not placed: "
+                f"{call.reason}"
+            )
+            crew.hang_up()
+
+    def _listened(self, calls: Sequence[CallFigures]) -> list[CallFigures]:
+        models = self._session.config.models
+        found = []
+        name = self._args.recogniser or models.stt
+        with Listener(name, models.device_of("stt")) as listener:
+            for call in calls:
+                sound = self._store.sound(call)
+                found.append(listener.listen(call, load(sound)) if sound.exists() else call)
+        return found
+
+    def _facts(self) -> dict[str, Any]:
+        session, args = self._session, self._args
+        models = session.config.models
+        named = {"stt": models.stt, "llm": models.llm, "tts": models.tts} if session.own else {}
+        return {
+            "schema": SCHEMA,
+            "kind": "run",
+            "target": {
+                "text": session.text,
+                "door": ", ".join(session.doors),
+                "name": args.name or session.text,
+            },
+            "machine": machine_facts(named),
+            "began_utc": self._began.isoformat(timespec="seconds"),
+            "elapsed_s": round(time.monotonic() - self._began_s, 1),
+            "speech": session.cast.speech,
+            "settings": {
+                "scenarios": sorted({call.scenario.name for call in self._planned}),
+                "calls": args.calls,
+                "concurrency": args.concurrency,
+                "repeat": args.repeat,
+                "seed": args.seed,
+                "codec": args.codec,
+            },
+            "interrupted": self._interrupted,
+            "errors": list(self._errors),
+        }
+
+
+def _by_box(
+    planned: Sequence[Planned], own: bool
+) -> list[tuple[tuple[Mapping[str, Any], bool], list[Planned]]]:
+    """Calls that one box can take, with its settings; an agent of others' takes all."""
+    if not own:
+        return [(({}, False), list(planned))]
+
+    def key(call: Planned) -> str:
+        return repr((call.scenario.box, call.scenario.needs_person))
+
+    groups = [list(group) for _, group in groupby(sorted(planned, key=key), key)]
+    return [((group[0].scenario.box, group[0].scenario.needs_person), group) for group in groups]
+
+
+async def _hang_up(crew: Crew, stop: asyncio.Event) -> None:
+    await stop.wait()
+    crew.hang_up()
+
+
+def _plan_facts(
+    args: argparse.Namespace, session: Session, scenarios: Sequence[tuple[Scenario, Path]]
+) -> dict[str, Any]:
+    """What must be the same for a run to be gone on with."""
+    return {
+        "target": args.target,
+        "doors": list(session.doors),
+        "scenarios": [scenario.model_dump(mode="json") for scenario, _ in scenarios],
+        "calls": args.calls,
+        "concurrency": args.concurrency,
+        "repeat": args.repeat,
+        "speech": str(args.speech) if args.speech else None,
+        "voice": args.voice,
+        "codec": args.codec,
+        "seed": args.seed,
+    }
