@@ -2,10 +2,9 @@
 
 import asyncio
 import json
+import re
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, cast
 
@@ -16,63 +15,55 @@ from aiortc import (
     RTCConfiguration,
     RTCDataChannel,
     RTCPeerConnection,
-    RTCRtpReceiver,
+    RTCRtpSender,
     RTCSessionDescription,
 )
 from aiortc.mediastreams import MediaStreamError
 from loguru import logger
 from numpy.typing import NDArray
 
-from latency_bench.recording import (
-    CallEnd,
-    CallRecording,
-    Event,
-    Frame,
-    Spoken,
-    lost_frames,
-    stream_of,
-)
-from latency_bench.script import Action, CallerScript, Pace
-from latency_bench.utterance import WIRE_RATE_HZ, Utterance
-from latency_bench.wire import level_dbfs
+from latency_bench.conversation import FRAME_S, Conversation
+from latency_bench.interrupt import unless
+from latency_bench.leg import Leg
+from latency_bench.recording import CallFailed, CallRecording
+from latency_bench.target import Target
+from latency_bench.utterance import WIRE_RATE_HZ
+from latency_bench.webrtc_offer import post_offer
+from latency_bench.webrtc_stamps import WebRtcStamps
 
-FRAME_S = 0.02
-FRAME_SAMPLES = round(FRAME_S * WIRE_RATE_HZ)
 PING_EVERY_S = 1.0
-OFFER_LIMIT_S = 15.0
 CONNECT_LIMIT_S = 15.0
+NO_AUDIO_S = 15.0
+DEAD_S = 10.0
+"""An agent's RTCP comes every 5 s or sooner, and its replies to consent checks every 6 s."""
+WATCH_EVERY_S = 0.25
 HANGUP_LIMIT_S = 1.0
 CLOSE_LIMIT_S = 5.0
 CATCH_UP_S = 0.2
 """A caller stalled for longer goes on from now instead of sending a burst."""
-
-
-class CallFailed(Exception):
-    """The call could not be placed; the message says where and why."""
+CODEC = "opus/48000"
 
 
 async def place_call(
-    offer_url: str,
-    script: Sequence[Utterance],
+    target: Target,
+    talk: Callable[[int], Conversation],
     *,
-    token: str | None = None,
     limit_s: float,
-    pace: Pace | None = None,
     stop: asyncio.Event | None = None,
+    answer_limit_s: float = 30.0,
 ) -> CallRecording:
-    """Calls the agent at ``offer_url``, says ``script`` turn by turn and records both sides.
+    """Calls the agent whose offers ``target`` takes, and holds the conversation.
 
-    Waits for the greeting, speaks, waits for the answer to end, and so on; an empty script
-    stays silent until ``limit_s``. ``stop`` ends the call early with what was recorded.
+    ``limit_s`` counts from the answer; ``stop`` ends the call early with what was recorded.
     Raises CallFailed where no call came about.
     """
-    call = _Call(script, CallerScript(len(script), pace), stop or asyncio.Event())
+    call = _Call(target, talk(WIRE_RATE_HZ), stop or asyncio.Event())
     try:
-        await call.connect(offer_url, token)
-        await call.talk(limit_s)
+        if await call.connect(answer_limit_s):
+            await call.hold(limit_s)
     finally:
         await call.close()
-    return call.recording()
+    return call.leg.recording("webrtc", CODEC, WIRE_RATE_HZ)
 
 
 class _CallerTrack(MediaStreamTrack):
@@ -80,9 +71,9 @@ class _CallerTrack(MediaStreamTrack):
 
     kind = "audio"
 
-    def __init__(self, call: "_Call") -> None:
+    def __init__(self, next_frame: Callable[[int], NDArray[np.int16]]) -> None:
         super().__init__()
-        self._call = call
+        self._next_frame = next_frame
         self._pts = 0
         self._due_s: float | None = None
 
@@ -94,156 +85,121 @@ class _CallerTrack(MediaStreamTrack):
             self._due_s = now_s
         await asyncio.sleep(max(0.0, self._due_s - now_s))
         self._due_s += FRAME_S
-        pcm = self._call.next_frame(self._pts)
+        pcm = self._next_frame(self._pts)
         frame = av.AudioFrame.from_ndarray(pcm.reshape(1, -1), format="s16", layout="mono")
         frame.sample_rate = WIRE_RATE_HZ
         frame.pts, frame.time_base = self._pts, Fraction(1, WIRE_RATE_HZ)
-        self._pts += FRAME_SAMPLES
+        self._pts += len(pcm)
         return frame
-
-
-class _Arrivals:
-    """When each RTP packet came off the socket, before the jitter buffer holds it back."""
-
-    def __init__(self, receiver: RTCRtpReceiver) -> None:
-        self._at_s: dict[int, float] = {}
-        self._origin: int | None = None
-        handle = receiver._handle_rtp_packet
-
-        async def handle_stamped(packet: Any, arrival_time_ms: int) -> None:
-            if self._origin is None:
-                self._origin = packet.timestamp
-            self._at_s.setdefault((packet.timestamp - self._origin) % 2**32, time.monotonic())
-            await handle(packet, arrival_time_ms)
-
-        # aiortc tells a track's reader nothing about arrival; this is the nearest point to
-        # the socket that it has.
-        receiver._handle_rtp_packet = handle_stamped  # type: ignore[method-assign]
-
-    def take(self, pts: int) -> float:
-        """The arrival of the packet with this timestamp; now, where it was not seen."""
-        return self._at_s.pop(pts, None) or time.monotonic()
 
 
 class _Call:
     """One call under way."""
 
-    def __init__(
-        self, utterances: Sequence[Utterance], script: CallerScript, stop: asyncio.Event
-    ) -> None:
-        self._utterances = utterances
-        self._script = script
+    def __init__(self, target: Target, conversation: Conversation, stop: asyncio.Event) -> None:
+        self.leg = Leg(conversation, self._on_over)
+        self._target = target
         self._stop = stop
+        self._stamps = WebRtcStamps(self.leg.packet, self._departed, self.leg.note)
         self._pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._channel: RTCDataChannel = self._pc.createDataChannel("events")
-        self._arrivals: _Arrivals | None = None
         self._connected = asyncio.Event()
         self._over = asyncio.Event()
         self._goodbye = asyncio.Event()
-        self._end: CallEnd = "completed"
-        self._connected_s = self._ended_s = time.monotonic()
-        self._talking = False
-        self._sent: list[Frame] = []
-        self._received: list[Frame] = []
-        self._received_rate_hz = WIRE_RATE_HZ
-        self._pending: NDArray[np.int16] = np.zeros(0, np.int16)
-        self._speaking: Spoken | None = None
-        self._spoken: list[Spoken] = []
-        self._events: list[Event] = []
+        self._lost = ""
+        self._answered_s: float | None = None
+        self._leg_from: int | None = None
+        """The sample of the track with which the leg began."""
+        self._placed = 0
+        """By how much the line's samples are ahead of aiortc's."""
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def connect(self, offer_url: str, token: str | None) -> None:
-        """Offers, takes the answer and waits for the media to flow."""
-        sender = self._pc.addTrack(_CallerTrack(self))
+    async def connect(self, answer_limit_s: float) -> bool:
+        """Offers, takes the answer and waits until media may flow; False: stopped meanwhile."""
+        sender = self._pc.addTrack(_CallerTrack(self._next_frame))
         transceiver = next(t for t in self._pc.getTransceivers() if t.sender is sender)
-        self._arrivals = _Arrivals(transceiver.receiver)
+        # Every WebRTC agent has Opus (RFC 7874, 3), and one clock keeps the samples plain.
+        codecs = RTCRtpSender.getCapabilities("audio").codecs
+        transceiver.setCodecPreferences([c for c in codecs if c.mimeType == "audio/opus"])
         self._pc.on("track", self._on_track)
         self._pc.on("connectionstatechange", self._on_state)
+        self._pc.on("datachannel", lambda channel: channel.on("message", self._on_message))
         self._channel.on("message", self._on_message)
         await self._pc.setLocalDescription(await self._pc.createOffer())
+        self._stamps.watch(self._pc)
         local = self._pc.localDescription
         offer = {"sdp": local.sdp, "type": local.type}
-        answer = await asyncio.wait_for(
-            asyncio.to_thread(_post_offer, offer_url, offer, token), OFFER_LIMIT_S + 5
+        url = self._target.address
+        self.leg.dialled(time.monotonic())
+        answer = await unless(
+            self._stop, post_offer(url, offer, self._target.token, answer_limit_s)
         )
-        try:
-            await self._pc.setRemoteDescription(
-                RTCSessionDescription(sdp=answer["sdp"], type=answer["type"])
-            )
-        except (KeyError, ValueError, TypeError) as error:
-            raise CallFailed(f"{offer_url} gave no usable SDP answer: {error!r}") from error
-        await self._until_connected(offer_url)
+        if answer is not None:
+            await self._take(answer)
+            waited = _first_of(CONNECT_LIMIT_S, self._connected, self._over)
+            if await unless(self._stop, waited) is False:
+                raise CallFailed(f"{url} answered, but could not be reached for media")
+        if self._stop.is_set():
+            self.leg.end("stopped", time.monotonic())
+            return False
+        if self._lost:
+            raise CallFailed(f"{url} answered, but {self._lost}")
+        self._answered_s = time.monotonic()
+        self.leg.answered(self._answered_s)
+        return True
 
-    async def _until_connected(self, offer_url: str) -> None:
-        if not await _first_of(CONNECT_LIMIT_S, self._connected, self._over, self._stop):
-            raise CallFailed(f"{offer_url} answered, but no media came within {CONNECT_LIMIT_S} s")
-        if self._over.is_set():
-            raise CallFailed(f"{offer_url} answered, but the connection {self._end}")
-        self._connected_s = time.monotonic()
-        self._talking = True
-
-    async def talk(self, limit_s: float) -> None:
-        """Runs until the script is done, the agent is gone, ``stop`` or the limit."""
-        self._tasks.append(asyncio.create_task(self._ping()))
+    async def hold(self, limit_s: float) -> None:
+        """Runs until the conversation is over, the agent is gone, ``stop`` or the limit."""
+        self._tasks += [asyncio.create_task(self._ping()), asyncio.create_task(self._watch())]
         if not await _first_of(limit_s, self._over, self._stop):
-            self._finish("limit")
+            self.leg.end("limit", time.monotonic())
         elif self._stop.is_set():
-            self._finish("stopped")
-        self._talking = False
+            self.leg.end("stopped", time.monotonic())
         if self._channel.readyState == "open":
             self._channel.send(json.dumps({"type": "hangup"}))
             await _first_of(HANGUP_LIMIT_S, self._goodbye)
 
     async def close(self) -> None:
         """Frees all; nothing of the call runs afterwards."""
-        self._talking = False
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.wait_for(self._pc.close(), CLOSE_LIMIT_S)
+        for result in await asyncio.gather(*self._tasks, return_exceptions=True):
+            if isinstance(result, Exception):
+                logger.opt(exception=result).error("a call's task broke")
+        try:
+            await asyncio.wait_for(self._pc.close(), CLOSE_LIMIT_S)
+        except TimeoutError:
+            logger.warning("a call's connection did not close within {} s", CLOSE_LIMIT_S)
 
-    def recording(self) -> CallRecording:
-        """What was recorded."""
-        return CallRecording(
-            sent=stream_of(self._sent, WIRE_RATE_HZ),
-            received=stream_of(self._received, self._received_rate_hz),
-            spoken=tuple(self._spoken),
-            missed=tuple(self._script.missed),
-            events=tuple(self._events),
-            connected_s=self._connected_s,
-            ended_s=self._ended_s,
-            end=self._end,
-            lost_frames=lost_frames(self._received),
-        )
+    async def _take(self, answer: dict[str, Any]) -> None:
+        try:
+            sdp = answer["sdp"]
+            await self._pc.setRemoteDescription(RTCSessionDescription(sdp=sdp, type=answer["type"]))
+        except Exception as error:  # aiortc's parser raises whatever a stranger's SDP leads it to
+            url = self._target.address
+            message = f"{url} gave no usable SDP answer: {error!r}"
+            codec = "codec" in str(error) or "send parameters" in str(error)
+            raise CallFailed(message, "bad_codec" if codec else "unreachable") from error
+        formats = re.search(r"^m=audio \d+ \S+ ([\d ]+)", sdp, re.MULTILINE)
+        self._stamps.agreed(frozenset(map(int, formats[1].split())) if formats else frozenset())
 
-    def next_frame(self, pts: int) -> NDArray[np.int16]:
-        """The next 20 ms to send, shape (960,), stamped as handed over now."""
-        now_s = time.monotonic()
-        if self._talking:
-            self._act(self._script.step(now_s), pts)
-        pcm = np.zeros(FRAME_SAMPLES, np.int16)
-        head, self._pending = self._pending[:FRAME_SAMPLES], self._pending[FRAME_SAMPLES:]
-        pcm[: len(head)] = head
-        self._sent.append(Frame(pcm, now_s, pts))
-        if self._speaking and self._speaking.last_voiced < pts + FRAME_SAMPLES:
-            self._spoken.append(self._speaking)
-            self._speaking = None
-            self._script.spoken(now_s)
+    def _next_frame(self, pts: int) -> NDArray[np.int16]:
+        """The next 20 ms to send, shape (960,)."""
+        if self._answered_s is None or self.leg.ended:
+            return np.zeros(self.leg.conversation.frame_samples, np.int16)
+        if self._leg_from is None:
+            self._leg_from = pts
+        pcm = self.leg.next_frame(time.monotonic())
+        if self.leg.keys_due():
+            self.leg.note("WebRTC carries no keys: none was pressed")
         return pcm
 
-    def _act(self, action: Action | None, pts: int) -> None:
-        match action:
-            case Action.SPEAK:
-                turn = self._script.turn
-                self._speaking = Spoken(turn, self._utterances[turn], first_sample=pts)
-                self._pending = self._utterances[turn].pcm
-            case Action.HANG_UP:
-                self._finish("completed")
+    def _departed(self, pts: int, at_s: float) -> None:
+        if self._leg_from is not None and pts >= self._leg_from:
+            self.leg.departed(pts - self._leg_from, at_s)
 
-    def _finish(self, end: CallEnd) -> None:
-        if not self._over.is_set():
-            self._end, self._ended_s = end, time.monotonic()
-            self._over.set()
+    def _on_over(self) -> None:
+        self._over.set()
 
     def _on_track(self, track: MediaStreamTrack) -> None:
         if track.kind == "audio":
@@ -253,40 +209,67 @@ class _Call:
         match self._pc.connectionState:
             case "connected":
                 self._connected.set()
-            case "failed" | "closed":
-                self._goodbye.set()
-                self._finish("failed")
+            case "failed":
+                self._gone("failed", "the connection failed")
+            case "closed":
+                self._gone("remote", "the agent closed the connection")
+
+    def _gone(self, end: Any, why: str) -> None:
+        self._lost = self._lost or why
+        self._goodbye.set()
+        self.leg.end(end, time.monotonic(), why)
 
     def _on_message(self, message: str | bytes) -> None:
+        now_s = time.monotonic()
         try:
             body = json.loads(message)
         except ValueError:
-            logger.warning("the agent sent a message that is not JSON: {!r}", message[:200])
+            self.leg.note("the agent sent a message that is not JSON")
             return
         if not isinstance(body, dict):
             return
-        self._events.append(Event(time.monotonic(), body))
+        self.leg.told(now_s, body)
         match body:
             case {"type": "call.ended"}:
-                self._goodbye.set()
-                self._finish("remote")
-            case {"type": "speaking", "who": "agent", "on": bool(on)}:
-                self._script.told(on)
+                self._gone("remote", str(body.get("cause") or ""))
+            # Pipecat's own words: SmallWebRTC's signalling, and RTVI.
+            case {"type": "signalling", "message": {"type": "peerLeft"}}:
+                self._gone("remote", "the agent left")
+            case {"label": "rtvi-ai", "type": "bot-started-speaking"}:
+                self.leg.conversation.told(True)
+            case {"label": "rtvi-ai", "type": "bot-stopped-speaking"}:
+                self.leg.conversation.told(False)
 
     async def _listen(self, track: MediaStreamTrack) -> None:
-        assert self._arrivals is not None
         while True:
             try:
                 frame = cast(av.AudioFrame, await track.recv())
             except MediaStreamError:
-                self._finish("remote")
+                self._gone("remote", "the agent ended its sound")
                 return
             pts = frame.pts or 0
-            at_s = self._arrivals.take(pts)
-            pcm = _mono(frame)
-            self._received_rate_hz = frame.sample_rate
-            self._received.append(Frame(pcm, at_s, pts))
-            self._script.hear(level_dbfs(pcm), at_s)
+            arrival = self._stamps.arrival(pts)
+            if arrival is None:
+                self.leg.note("a frame was stamped as it was decoded, not as it came")
+                self.leg.heard(_mono(frame), time.monotonic(), pts + self._placed)
+                continue
+            self._placed = arrival.timestamp - pts
+            self.leg.heard(_mono(frame), arrival.at_s, arrival.timestamp)
+
+    async def _watch(self) -> None:
+        """Ends a call to which nothing comes."""
+        assert self._answered_s is not None
+        while True:
+            await asyncio.sleep(WATCH_EVERY_S)
+            now_s = time.monotonic()
+            if self.leg.has_audio or self._stamps.packets:
+                last_s = self._stamps.last_arrival_s
+                if last_s is not None and now_s - last_s > DEAD_S:
+                    self._gone("failed", f"nothing came from the agent for {DEAD_S:.0f} s")
+                    return
+            elif now_s - self._answered_s > NO_AUDIO_S:
+                self._gone("failed", f"no sound came within {NO_AUDIO_S:.0f} s")
+                return
 
     async def _ping(self) -> None:
         while True:
@@ -312,31 +295,3 @@ async def _first_of(limit_s: float, *events: asyncio.Event) -> bool:
         for wait in waits:
             wait.cancel()
         await asyncio.gather(*waits, return_exceptions=True)
-
-
-def _post_offer(url: str, offer: dict[str, str], token: str | None) -> dict[str, Any]:
-    """Posts the offer and returns the answer. Raises CallFailed."""
-    headers = {"Content-Type": "application/json"}
-    if token:
-        headers["Authorization"] = f"Bearer {token}"
-    try:
-        request = urllib.request.Request(url, json.dumps(offer).encode(), headers)
-        with urllib.request.urlopen(request, timeout=OFFER_LIMIT_S) as response:
-            answer = json.loads(response.read(1 << 20))
-    except urllib.error.HTTPError as error:
-        with error:
-            raise CallFailed(f"{url} refused the call: {_refusal(error)}") from error
-    except (OSError, ValueError) as error:
-        raise CallFailed(f"{url} cannot be called: {error}") from error
-    if not isinstance(answer, dict):
-        raise CallFailed(f"{url} gave no SDP answer")
-    return answer
-
-
-def _refusal(error: urllib.error.HTTPError) -> str:
-    body = error.read(4096)
-    try:
-        reason = json.loads(body)["error"]
-    except (ValueError, KeyError, TypeError):
-        reason = body.decode(errors="replace").strip()[:200]
-    return f"{error.code} {reason or error.reason}"

@@ -18,14 +18,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from agent.config import Config, load_config
 from agent.serve import stop_signal
-from latency_bench.analysis import turns_of
 from latency_bench.box_process import BoxFailed, BoxProcess, free_port
-from latency_bench.caller_webrtc import CallFailed, place_call
+from latency_bench.caller_webrtc import place_call
+from latency_bench.conversation import Conversation, Pace
 from latency_bench.findings import Findings
 from latency_bench.interrupt import unless
 from latency_bench.machine import machine_facts
+from latency_bench.measure import turns_of
+from latency_bench.part import spoken_part
 from latency_bench.questions import QUESTIONS, from_folder, synthesised
+from latency_bench.recording import CallFailed, CallRecording
 from latency_bench.report import show_bench
+from latency_bench.target import Target
 from latency_bench.utterance import SpeechError, Utterance
 from models.loading import load_tts
 
@@ -38,10 +42,11 @@ TURN_LIMIT_S = 60.0
 STATUS_LIMIT_S = 5.0
 STOP_LIMIT_S = 12.0
 FAILED_CALLS_LIMIT = 3
+PACE = Pace()
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class MeasuredBox:
     """The box to call."""
 
     url: str
@@ -50,8 +55,9 @@ class Target:
     """None: it runs already, elsewhere."""
 
     @property
-    def offer_url(self) -> str:
-        return f"{self.url}/api/offer"
+    def target(self) -> Target:
+        """Its WebRTC door."""
+        return Target("webrtc", f"{self.url}/api/offer", token=self.token)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -68,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def ask_all(
-    target: Target,
+    box: MeasuredBox,
     questions: Sequence[Utterance],
     findings: Findings,
     stop: asyncio.Event,
@@ -78,16 +84,10 @@ async def ask_all(
     failed = 0
     for first in range(0, len(questions), TURNS_A_CALL):
         batch = questions[first : first + TURNS_A_CALL]
-        if target.process is not None:
-            target.process.check()
+        if box.process is not None:
+            box.process.check()
         try:
-            recording = await place_call(
-                target.offer_url,
-                batch,
-                token=target.token,
-                limit_s=TURN_LIMIT_S * len(batch),
-                stop=stop,
-            )
+            recording = await _ask(box.target, batch, TURN_LIMIT_S * len(batch), stop)
         except CallFailed as error:
             findings.errors.append(str(error))
             failed += 1
@@ -103,10 +103,23 @@ async def ask_all(
         if recording.end in ("remote", "failed", "limit"):
             findings.errors.append(
                 f"call {findings.calls} ended early ({recording.end}) after "
-                f"{len(recording.spoken)} of {len(batch)} questions"
+                f"{len(recording.said)} of {len(batch)} questions"
             )
         if stop.is_set():
             return
+
+
+async def _ask(
+    target: Target,
+    questions: Sequence[Utterance],
+    limit_s: float,
+    stop: asyncio.Event | None = None,
+) -> CallRecording:
+    """One call in which these are asked. Raises CallFailed."""
+    parts = [spoken_part(question, number) for number, question in enumerate(questions)]
+    return await place_call(
+        target, lambda rate_hz: Conversation(parts, rate_hz, PACE), limit_s=limit_s, stop=stop
+    )
 
 
 class Asked:
@@ -136,16 +149,16 @@ async def _bench(
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    async with stop_signal() as stop, _target(args.url, args.config, config) as target:
+    async with stop_signal() as stop, _box(args.url, args.config, config) as box:
         with Progress(*columns, console=console, transient=True) as bar:
             asked = Asked(bar, len(questions))
-            work = asyncio.create_task(_measure(target, questions, findings, stop, asked))
+            work = asyncio.create_task(_measure(box, questions, findings, stop, asked))
             await _finish(work, stop, console)
             findings.interrupted = stop.is_set()
         try:
             work.result()
-            if target.process is None:
-                machine["models"] = await asyncio.to_thread(_models_at, target) or {}
+            if box.process is None:
+                machine["models"] = await asyncio.to_thread(_models_at, box) or {}
         except asyncio.CancelledError:
             findings.interrupted = True
         except BoxFailed as error:
@@ -168,27 +181,27 @@ def _report(findings: Findings, machine: Mapping[str, object], path: Path | None
 
 
 async def _measure(
-    target: Target,
+    box: MeasuredBox,
     questions: Sequence[Utterance],
     findings: Findings,
     stop: asyncio.Event,
     asked: Asked,
 ) -> None:
-    box = target.process
-    if box is not None:
+    process = box.process
+    if process is not None:
         asked.say("starting the box")
-        findings.ready_s = await unless(stop, box.until_ready(READY_LIMIT_S))
+        findings.ready_s = await unless(stop, process.until_ready(READY_LIMIT_S))
         asked.say("idle")
-        findings.idle_cpu = await unless(stop, _idle_cpu(box))
+        findings.idle_cpu = await unless(stop, _idle_cpu(process))
         asked.say("one silent call")
-        findings.silent_call_cpu = await unless(stop, _silent_call_cpu(target, box))
+        findings.silent_call_cpu = await unless(stop, _silent_call_cpu(box.target, process))
     if stop.is_set():
         return
     asked.say("asking")
-    await ask_all(target, questions, findings, stop, asked)
-    if box is not None:
-        box.check()
-        findings.rss_mb = box.rss_mb()
+    await ask_all(box, questions, findings, stop, asked)
+    if process is not None:
+        process.check()
+        findings.rss_mb = process.rss_mb()
 
 
 async def _idle_cpu(box: BoxProcess) -> float:
@@ -199,9 +212,7 @@ async def _idle_cpu(box: BoxProcess) -> float:
 async def _silent_call_cpu(target: Target, box: BoxProcess) -> float | None:
     """The box's share of a core while a caller says nothing; None where the call failed."""
     limit_s = SETTLE_S + IDLE_S + 2
-    call = asyncio.create_task(
-        place_call(target.offer_url, [], token=target.token, limit_s=limit_s)
-    )
+    call = asyncio.create_task(_ask(target, [], limit_s))
     try:
         await asyncio.sleep(SETTLE_S)
         share = await box.cpu(IDLE_S)
@@ -228,12 +239,12 @@ async def _finish(work: asyncio.Task[None], stop: asyncio.Event, console: Consol
 
 
 @contextlib.asynccontextmanager
-async def _target(
+async def _box(
     url: str | None, config_path: Path | None, config: Config
-) -> AsyncIterator[Target]:
+) -> AsyncIterator[MeasuredBox]:
     token = config.server.token.get_secret_value() if config.server.token else None
     if url is not None:
-        yield Target(url.rstrip("/"), token, None)
+        yield MeasuredBox(url.rstrip("/"), token, None)
         return
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="offhook-bench-") as folder:
@@ -250,7 +261,7 @@ async def _target(
             environ=environ,
         )
         async with process:
-            yield Target(process.url, token, process)
+            yield MeasuredBox(process.url, token, process)
 
 
 def _questions(folder: Path | None, count: int, config: Config) -> list[Utterance]:
@@ -284,10 +295,10 @@ def _named_models(config: Config) -> dict[str, str]:
     }
 
 
-def _models_at(target: Target) -> dict[str, str] | None:
+def _models_at(box: MeasuredBox) -> dict[str, str] | None:
     """What the box itself says it runs; None where it does not say."""
-    headers = {"Authorization": f"Bearer {target.token}"} if target.token else {}
-    request = urllib.request.Request(f"{target.url}/api/status", headers=headers)
+    headers = {"Authorization": f"Bearer {box.token}"} if box.token else {}
+    request = urllib.request.Request(f"{box.url}/api/status", headers=headers)
     try:
         with urllib.request.urlopen(request, timeout=STATUS_LIMIT_S) as response:
             models = json.load(response).get("models")

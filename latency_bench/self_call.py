@@ -12,10 +12,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from latency_bench.analysis import cost_of, turns_of
-from latency_bench.caller_webrtc import CallFailed, place_call
+from latency_bench.caller_webrtc import place_call
+from latency_bench.conversation import Conversation
+from latency_bench.measure import cost_of, turns_of
+from latency_bench.part import spoken_part
 from latency_bench.questions import QUESTIONS, from_wav, synthesised
-from latency_bench.recording import CallRecording
+from latency_bench.recording import CallFailed, CallRecording
+from latency_bench.target import Target
 from latency_bench.utterance import SpeechError, Utterance
 from latency_bench.words import overlap
 from models.errors import ModelError
@@ -37,7 +40,7 @@ def result_of(recording: CallRecording, question: Utterance, returned_text: str)
         "answer": answer,
         "returned_audio_text": returned_text,
         "v2v_ms": turn.v2v_ms if turn else None,
-        "stages_ms": turn.stages_ms if turn else {},
+        "stages_ms": dict(turn.stages_ms) if turn else {},
         "cost_usd": cost_of(recording),
         "inside_ms": turn.inside_ms if turn else None,
         "returned_share": overlap(answer, returned_text),
@@ -103,9 +106,8 @@ def main(argv: list[str] | None = None) -> int:
         question = question_of(args)
         recording = asyncio.run(
             place_call(
-                args.offer_url,
-                [question],
-                token=os.environ.get("OFFHOOK_TOKEN"),
+                Target("webrtc", args.offer_url, token=os.environ.get("OFFHOOK_TOKEN")),
+                lambda rate_hz: Conversation([spoken_part(question)], rate_hz),
                 limit_s=CALL_LIMIT_S,
             )
         )

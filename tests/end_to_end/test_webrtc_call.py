@@ -13,15 +13,30 @@ from loopback_caller import word_error_rate
 from spoken import Question
 
 from agent.engines import Engines
-from latency_bench.caller_webrtc import CallFailed, place_call
-from latency_bench.recording import CallRecording
-from latency_bench.utterance import Utterance, prepare
+from latency_bench.caller_webrtc import place_call
+from latency_bench.conversation import Conversation
+from latency_bench.part import Part, spoken_part
+from latency_bench.recording import CallFailed, CallRecording
+from latency_bench.target import Target
+from latency_bench.utterance import prepare
 
 LIMIT_S = 60.0
 
 
-def utterance(question: Question) -> Utterance:
-    return prepare(question.pcm, question.rate_hz, expected=question.text, source="test")
+def part(question: Question) -> Part:
+    said = prepare(question.pcm, question.rate_hz, expected=question.text, source="test")
+    return spoken_part(said)
+
+
+async def call(
+    url: str, *questions: Question, limit_s: float = LIMIT_S, token: str | None = None
+) -> CallRecording:
+    """Asks the box at ``url``, question after question."""
+    return await place_call(
+        Target("webrtc", url + "api/offer", token=token),
+        lambda rate_hz: Conversation([part(q) for q in questions], rate_hz),
+        limit_s=limit_s,
+    )
 
 
 def events(recording: CallRecording, kind: str) -> list[dict[str, Any]]:
@@ -32,9 +47,7 @@ async def test_questions_over_webrtc_are_answered_in_sound_and_words(
     open_box: OpenBox, engines: Engines, questions: list[Question]
 ) -> None:
     async with open_box(OFFHOOK_SERVER__PORT="0") as box, web(box) as server:
-        recording = await place_call(
-            server.url + "api/offer", [utterance(q) for q in questions], limit_s=LIMIT_S
-        )
+        recording = await call(server.url, *questions)
         assert recording.end == "completed"
         assert not recording.missed
         await asyncio.sleep(0.5)
@@ -56,12 +69,7 @@ async def test_three_browsers_worth_of_callers_at_once(
     open_box: OpenBox, questions: list[Question]
 ) -> None:
     async with open_box(OFFHOOK_SERVER__PORT="0") as box, web(box) as server:
-        recordings = await asyncio.gather(
-            *(
-                place_call(server.url + "api/offer", [utterance(q)], limit_s=LIMIT_S)
-                for q in questions
-            )
-        )
+        recordings = await asyncio.gather(*(call(server.url, q) for q in questions))
     for question, recording in zip(questions, recordings, strict=True):
         heard = [turn["heard"] for turn in events(recording, "turn") if turn["turn"] == 1]
         assert heard
@@ -73,7 +81,7 @@ async def test_bad_offers_are_refused_in_words_and_calls_go_on(
 ) -> None:
     async with open_box(OFFHOOK_SERVER__PORT="0") as box, web(box) as server:
         url = server.url + "api/offer"
-        calling = asyncio.create_task(place_call(url, [utterance(question)], limit_s=LIMIT_S))
+        calling = asyncio.create_task(call(server.url, question))
         peer = RTCPeerConnection()
         peer.createDataChannel("events")
         await peer.setLocalDescription(await peer.createOffer())
@@ -136,12 +144,11 @@ async def test_a_huge_body_is_refused_without_being_read(open_box: OpenBox) -> N
 async def test_a_full_box_says_so(open_box: OpenBox, question: Question) -> None:
     settings = {"OFFHOOK_SERVER__PORT": "0", "OFFHOOK_CALLS__MAX_CALLS": "1"}
     async with open_box(**settings) as box, web(box) as server:
-        url = server.url + "api/offer"
-        calling = asyncio.create_task(place_call(url, [utterance(question)], limit_s=LIMIT_S))
+        calling = asyncio.create_task(call(server.url, question))
         while not box.active_calls:
             await asyncio.sleep(0.02)
         with pytest.raises(CallFailed, match="503.*max_calls"):
-            await place_call(url, [], limit_s=5)
+            await call(server.url, limit_s=5)
         assert (await calling).end == "completed"
 
 
@@ -150,10 +157,7 @@ async def test_offers_that_arrive_together_do_not_overfill_the_box(
 ) -> None:
     settings = {"OFFHOOK_SERVER__PORT": "0", "OFFHOOK_CALLS__MAX_CALLS": "1"}
     async with open_box(**settings) as box, web(box) as server:
-        calls = (
-            place_call(server.url + "api/offer", [utterance(question)], limit_s=LIMIT_S)
-            for _ in range(3)
-        )
+        calls = (call(server.url, question) for _ in range(3))
         results = await asyncio.gather(*calls, return_exceptions=True)
         refused = [result for result in results if isinstance(result, CallFailed)]
         assert len(refused) == 2
@@ -175,9 +179,7 @@ async def test_a_client_that_vanishes_is_recorded_and_its_place_is_free(
         async with asyncio.timeout(30):
             while box.active_calls:
                 await asyncio.sleep(0.1)
-        recording = await place_call(
-            server.url + "api/offer", [utterance(question)], limit_s=LIMIT_S
-        )
+        recording = await call(server.url, question)
         assert recording.end == "completed"
         box.store.flush(5)
         causes = [record.cause for record in box.store.recent_calls(5)]
@@ -197,7 +199,7 @@ async def test_the_token_guards_the_interface_and_not_the_page(open_box: OpenBox
             assert (await get(server.url + path, Authorization="Bearer sesame"))[0] == 200
         assert (await post(server.url + "api/offer", b"{}"))[0] == 401
         assert (await get(server.url))[0] == 200
-        recording = await place_call(server.url + "api/offer", [], token="sesame", limit_s=4)
+        recording = await call(server.url, token="sesame", limit_s=4)
         assert recording.end == "limit"
 
 

@@ -54,7 +54,8 @@ class StandInAgent:
     """Greets, then answers each utterance ``delay_s`` after its end, which it knows.
 
     ``speech_s``: how long the caller's utterances are, so that it can answer sooner than
-    anyone who has to hear their end. ``None`` delays: it never answers.
+    anyone who has to hear their end. ``None`` delays: it never answers. ``mute``: it sends no
+    sound at all.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class StandInAgent:
         greeting: NDArray[np.int16] | None = None,
         answer: NDArray[np.int16] | None = None,
         hang_up_after: int | None = None,
+        mute: bool = False,
     ) -> None:
         self.answer_onsets_s: list[float] = []
         """When each answer's first sample was handed to the wire, in monotonic seconds."""
@@ -76,6 +78,7 @@ class StandInAgent:
         self._answer_at_s: float | None = None
         self._deaf_until_s = 0.0
         self._hang_up_after = hang_up_after
+        self._mute = mute
         self._channel: Any = None
         self._tasks: list[asyncio.Task[None]] = []
         self._pc: RTCPeerConnection | None = None
@@ -126,7 +129,8 @@ class StandInAgent:
         pc.on("track", lambda t: self._tasks.append(asyncio.create_task(self._listen(t))))
         pc.on("datachannel", self._on_channel)
         await pc.setRemoteDescription(RTCSessionDescription(offer["sdp"], offer["type"]))
-        pc.addTrack(_Voice(self))
+        if not self._mute:
+            pc.addTrack(_Voice(self))
         await pc.setLocalDescription(await pc.createAnswer())
         local = pc.localDescription
         return {"sdp": local.sdp, "type": local.type, "pc_id": "1"}
@@ -140,6 +144,18 @@ class StandInAgent:
         if "hangup" in message:
             self._channel.send(json.dumps({"type": "call.ended", "cause": "caller"}))
 
+    def tell(self, body: dict[str, Any]) -> None:
+        """Says something of itself."""
+        self._channel.send(json.dumps(body))
+
+    def die(self) -> None:
+        """Sends nothing from now on, as a process that was killed; `close` it all the same."""
+        assert self._pc is not None
+        for transceiver in self._pc.getTransceivers():
+            ice = transceiver.sender.transport.transport.iceGatherer._connection
+            for protocol in ice._protocols:
+                protocol.transport.sendto = lambda *_: None
+
     async def close(self) -> None:
         for task in self._tasks:
             task.cancel()
@@ -152,28 +168,17 @@ class StandInAgent:
 async def offer_server(agent: StandInAgent, refusal: str | None = None) -> AsyncIterator[str]:
     """Serves ``POST /api/offer`` on a free port; yields its address."""
 
+    serving: set[asyncio.Task[None]] = set()
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
-        length = next(
-            int(line.split(b":")[1])
-            for line in head.lower().split(b"\r\n")
-            if line.startswith(b"content-length")
-        )
-        offer = json.loads(await asyncio.wait_for(reader.readexactly(length), 5))
-        status, body = "200 OK", {}
-        if refusal is None:
-            body = await agent.answer(offer)
-        else:
-            status, body = "503 Busy", {"error": refusal}
-        data = json.dumps(body).encode()
-        writer.write(
-            f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(data)}\r\nConnection: close\r\n\r\n".encode()
-            + data
-        )
-        await writer.drain()
-        writer.close()
-        await writer.wait_closed()
+        task = asyncio.current_task()
+        assert task is not None
+        serving.add(task)
+        try:
+            await _reply(reader, writer, agent, refusal)
+        finally:
+            writer.close()
+            serving.discard(task)
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -181,5 +186,35 @@ async def offer_server(agent: StandInAgent, refusal: str | None = None) -> Async
         yield f"http://127.0.0.1:{port}/api/offer"
     finally:
         server.close()
+        for task in tuple(serving):
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
         await server.wait_closed()
         await agent.close()
+
+
+async def _reply(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    agent: StandInAgent,
+    refusal: str | None,
+) -> None:
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    length = next(
+        int(line.split(b":")[1])
+        for line in head.lower().split(b"\r\n")
+        if line.startswith(b"content-length")
+    )
+    offer = json.loads(await asyncio.wait_for(reader.readexactly(length), 5))
+    status, body = "200 OK", {}
+    if refusal is None:
+        body = await agent.answer(offer)
+    else:
+        status, body = "503 Busy", {"error": refusal}
+    data = json.dumps(body).encode()
+    writer.write(
+        f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(data)}\r\nConnection: close\r\n\r\n".encode()
+        + data
+    )
+    await writer.drain()

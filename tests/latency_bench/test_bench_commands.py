@@ -20,10 +20,10 @@ from stand_in_agent import StandInAgent, offer_server, tone
 from agent.config import Config
 from latency_bench import command, demo, first_call, quick
 from latency_bench.box_process import BoxFailed, BoxProcess
+from latency_bench.conversation import Pace
 from latency_bench.findings import Findings
 from latency_bench.machine import machine_facts
 from latency_bench.report import show_bench, show_first_call
-from latency_bench.script import Pace
 from latency_bench.self_call import failing
 from latency_bench.utterance import Utterance, write_wav
 
@@ -140,19 +140,22 @@ async def ask(
 ) -> Findings:
     """Asks ``count`` beeps, two a call, of one agent a call."""
     monkeypatch.setattr(quick, "TURNS_A_CALL", 2)
-    pace = Pace(0.2, 0.3, 0.3, 1.5, 0.5, 5.0, 0.1)
-    place = quick.place_call
-
-    async def hasty(*arguments: Any, **options: Any) -> Any:
-        return await place(*arguments, pace=pace, **options)
-
-    monkeypatch.setattr(quick, "place_call", hasty)
+    pace = Pace(
+        greeting_silence_s=0.2,
+        greeting_limit_s=0.3,
+        answer_silence_s=0.3,
+        answer_limit_s=1.5,
+        held_silence_s=0.5,
+        listen_limit_s=5.0,
+        pause_s=0.1,
+    )
+    monkeypatch.setattr(quick, "PACE", pace)
     findings = Findings(speech="beeps")
     async with offer_server(agent, refusal) as url:
-        target = quick.Target(url.removesuffix("/api/offer"), None, None)
+        box = quick.MeasuredBox(url.removesuffix("/api/offer"), None, None)
         with Progress(disable=True) as bar:
             asked = quick.Asked(bar, count)
-            asking = quick.ask_all(target, [beep()] * count, findings, asyncio.Event(), asked)
+            asking = quick.ask_all(box, [beep()] * count, findings, asyncio.Event(), asked)
             await asyncio.wait_for(asking, 90)
     return findings
 
@@ -181,9 +184,9 @@ async def test_a_box_that_died_ends_the_bench(tmp_path: Path) -> None:
     dying = BoxProcess("http://127.0.0.1:1", tmp_path / "log", program=("false",))
     with Progress(disable=True) as bar:
         async with asyncio.timeout(60), dying as box:
-            target = quick.Target(box.url, None, box)
+            measured = quick.MeasuredBox(box.url, None, box)
             work = quick._measure(
-                target, [beep()], Findings("x"), asyncio.Event(), quick.Asked(bar, 1)
+                measured, [beep()], Findings("x"), asyncio.Event(), quick.Asked(bar, 1)
             )
             with pytest.raises(BoxFailed, match="exit status 1"):
                 await work
