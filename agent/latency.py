@@ -44,13 +44,17 @@ class TurnTrace:
             return None
         return (self.first_packet_s - self.speech_end_s) * 1000
 
+    @property
+    def zero_s(self) -> float | None:
+        """The end of speech, or the earliest mark; None where nothing is known."""
+        if self.speech_end_s is not None:
+            return self.speech_end_s
+        return min(self._known_s().values(), default=None)
+
     def at_ms(self) -> dict[str, float]:
-        """Each known mark in milliseconds after the end of speech (or the earliest mark)."""
-        known = {s: getattr(self, f"{s}_s") for s in STAGES if getattr(self, f"{s}_s") is not None}
-        start = (
-            self.speech_end_s if self.speech_end_s is not None else min(known.values(), default=0)
-        )
-        return {stage: (at - start) * 1000 for stage, at in known.items()}
+        """Each known mark in milliseconds after ``zero_s``."""
+        start = self.zero_s or 0.0
+        return {stage: (at - start) * 1000 for stage, at in self._known_s().items()}
 
     def stages_ms(self) -> dict[str, float]:
         """What each step added, in milliseconds: never negative, and they sum to the last mark.
@@ -63,3 +67,6 @@ class TurnTrace:
             steps[stage] = max(0.0, at - reached)
             reached = max(reached, at)
         return steps
+
+    def _known_s(self) -> dict[str, float]:
+        return {s: at for s in STAGES if (at := getattr(self, f"{s}_s")) is not None}

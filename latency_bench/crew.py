@@ -243,7 +243,7 @@ async def _with_inside(recording: CallRecording, job: Job) -> CallRecording:
     """The box's own turns beside the call's, where they do not come over the call itself."""
     if job.status_url is None or job.target.door == "webrtc":
         return recording
-    from latency_bench.traces import inside_events
+    from latency_bench.inside import inside_events
 
     told: Sequence[Event] = await inside_events(job.status_url, job.target.token, recording)
     return replace(recording, events=(*recording.events, *told))

@@ -1,7 +1,11 @@
-"""Calls that a program has the box place: ``/v1/calls``."""
+"""Calls that a program has the box place, and what was said in any call: ``/v1/calls``."""
 
 import asyncio
 import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
@@ -12,6 +16,7 @@ from agent.admission import BoxFull
 from agent.box import Box
 from agent.outbound import MAX_ANSWER_LIMIT_S, Outbound
 from agent.placed_call import CallRequest, PlacedCall
+from agent.records.record import CallRecord, TurnRecord, to_text
 from agent.web.body import read_body
 from telephony.trunk import DialRefused, Fault
 
@@ -22,6 +27,8 @@ NO_DOOR = (
     "this box places no calls: its telephone door is closed; set `enabled` in [sip] and see "
     "what `offhook serve` says of the port"
 )
+CLOCK_SLACK = timedelta(seconds=2)
+"""The wall clock may have been set by so much since the call."""
 
 Text = Annotated[str, Field(max_length=255)]
 
@@ -78,6 +85,22 @@ def calls_routes(box: Box) -> APIRouter:
         call = _known(box.outbound, call_id) or await _recorded(box, call_id)
         return JSONResponse(call.to_json()) if call else _nobody(call_id)
 
+    @routes.get("/calls/{call_id}/turns")
+    async def turns(call_id: str) -> Response:
+        """The record of any call, under way or over, and its turns so far."""
+        found = await asyncio.to_thread(box.store.call, call_id)
+        if found is None or found[0].call_id != call_id:
+            return _error(404, f"this box has no record of a call {call_id[:40]!r}")
+        call, turns = found
+        now = datetime.now(UTC)
+        return JSONResponse(
+            {
+                "call": call.to_json(),
+                "turns": turns_json(call, turns, now, time.monotonic()),
+                "now": to_text(now),
+            }
+        )
+
     @routes.delete("/calls/{call_id}")
     async def hang_up(call_id: str) -> Response:
         """Gives up a call, or ends it where it was answered; 409 where it is over."""
@@ -89,6 +112,37 @@ def calls_routes(box: Box) -> APIRouter:
         return JSONResponse(call.to_json(), status_code=202)
 
     return routes
+
+
+def turns_json(
+    call: CallRecord, turns: Sequence[TurnRecord], now: datetime, now_s: float
+) -> list[dict[str, Any]]:
+    """Each turn as the page is told of it (docs/events.md), and ``at``: when in UTC.
+
+    ``now_s`` is the monotonic time of ``now``. Marks are monotonic: of a call from before the
+    machine started, they say nothing about the day, and ``at`` is null.
+    """
+    earliest = call.started_at - CLOCK_SLACK
+    latest = (call.ended_at or now) + CLOCK_SLACK
+    told = []
+    for turn in turns:
+        zero_s = turn.trace.zero_s
+        at = None if zero_s is None else now - timedelta(seconds=now_s - zero_s)
+        told.append(
+            {
+                "turn": turn.turn,
+                "heard": turn.heard,
+                "answer": turn.answer,
+                "interrupted": turn.interrupted,
+                "at": to_text(at) if at is not None and earliest <= at <= latest else None,
+                "at_ms": turn.trace.at_ms(),
+                "stages_ms": turn.trace.stages_ms(),
+                "total_ms": turn.trace.total_ms,
+                "usage": asdict(turn.usage),
+                "owned_usd": None if turn.owned_usd is None else format(turn.owned_usd, "f"),
+            }
+        )
+    return told
 
 
 def _known(outbound: Outbound | None, call_id: str) -> PlacedCall | None:

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -19,6 +20,7 @@ from fastapi.staticfiles import StaticFiles
 from agent.admission import BoxFull
 from agent.box import Box
 from agent.config import Config, ServerConfig, is_loopback
+from agent.records.record import to_text
 from agent.web.body import read_body
 from agent.web.calls_api import calls_routes
 from agent.web.carrier_messages import MESSAGE_LIMIT_BYTES
@@ -95,7 +97,8 @@ def make_app(box: Box) -> FastAPI:
     @app.get("/api/calls")
     async def calls(limit: int = 20) -> dict[str, object]:
         records = await asyncio.to_thread(box.store.recent_calls, max(1, min(limit, 500)))
-        return {"calls": [record.to_json() for record in records]}
+        now = to_text(datetime.now(UTC))
+        return {"calls": [record.to_json() for record in records], "now": now}
 
     app.include_router(carrier_routes(box))
     app.include_router(calls_routes(box))
