@@ -25,7 +25,7 @@ class Ear:
         self.vad_busy_s = 0.0
         """Voice detection so far, whether it led to a turn or not."""
         self._voice = voice
-        self._settings = settings
+        self.settings = settings
         self._window_bytes = voice.window_samples * 2
         self._pre_roll_bytes = int(PRE_ROLL_S * rate_hz) * 2
         self._unseen = bytearray()
@@ -76,7 +76,7 @@ class Ear:
         self._taker = self._new_taker()
 
     def _new_taker(self) -> TurnTaker:
-        return TurnTaker(self._settings, self._voice.window_samples / self.rate_hz)
+        return TurnTaker(self.settings, self._voice.window_samples / self.rate_hz)
 
     def _speech_probability(self, window: NDArray[np.int16]) -> float:
         # A muted microphone sends zeros all day; the detector need not look at them.

@@ -1,0 +1,184 @@
+"""What `offhook bench quality` says to the box: recordings by set, or synthesised sentences."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latency_bench.degrade import resampled
+from latency_bench.questions import MANIFEST, QUESTIONS, read_manifest, synthesised
+from latency_bench.sounds import at_level, sound
+from latency_bench.utterance import WIRE_RATE_HZ, SpeechError, read_wav
+from latency_bench.wire import voiced_segments
+from models.tts.base import SpeechSynthesizer
+
+CLIP_HZ = 16_000
+"""Recordings at other rates are brought to this one: it is the most that the box hears."""
+INCOMPLETE = "s2i_incomplete"
+NOT_CALLERS = ("agent_prompts", "two_party", "overlap", "noise", "hold_music")
+"""Folders whose recordings are no caller's utterances."""
+SYNTHESISED = "synthesised"
+CUT_SENTENCES = (
+    "I would like to order a large coffee with",
+    "Could you please tell me the price of the",
+    "I need to change my appointment to",
+    "Can I book a table for two and",
+)
+"""Sentences that go on."""
+BARGE_IN_WORDS = ("Stop.", "Wait.", "No.", "Hold on a moment.", "Excuse me, stop please.")
+BACKCHANNELS = ("Mm-hm.", "Uh-huh.", "Right.", "Okay.", "Yeah.")
+NOISE_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One utterance at ``CLIP_HZ``. ``pcm``: int16 mono, shape (samples,)."""
+
+    name: str
+    group: str
+    """The set that it belongs to."""
+    text: str
+    pcm: NDArray[np.int16]
+    categories: frozenset[str] = frozenset()
+    words: tuple[tuple[str, float, float], ...] = ()
+    """Each word with its start and end in seconds, where known."""
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """First and last voiced sample; of nothing voiced, of the whole."""
+        segments = voiced_segments(self.pcm, CLIP_HZ)
+        return (segments[0].first, segments[-1].last) if segments else (0, len(self.pcm) - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """Something that is no caller's turn, at ``CLIP_HZ``, to be brought to any level."""
+
+    name: str
+    kind: str
+    """``white``, ``pink``, ``babble``, ``music``, ``noise``, ``competing`` or ``cough``."""
+    pcm: NDArray[np.int16]
+    recorded: bool = False
+
+
+@dataclass(slots=True)
+class Material:
+    """All that there is to say, and to make noise with."""
+
+    speech: str
+    """Which kind of speech it is, for people."""
+    clips: list[Clip] = field(default_factory=list)
+    incomplete: list[Clip] = field(default_factory=list)
+    noises: list[Noise] = field(default_factory=list)
+    barge_ins: list[Clip] = field(default_factory=list)
+    backchannels: list[Clip] = field(default_factory=list)
+    prompts: list[Clip] = field(default_factory=list)
+    """The agent's own voice."""
+
+    def each(self, count: int) -> list[Clip]:
+        """Up to ``count`` clips of each set, spread evenly over it, the same on every run."""
+        found: list[Clip] = []
+        for group in dict.fromkeys(clip.group for clip in self.clips):
+            found += spread_over([clip for clip in self.clips if clip.group == group], count)
+        return found
+
+    def noise(self, kind: str) -> NDArray[np.int16]:
+        """The recorded ones of that kind end to end; where there are none, the generated one."""
+        of_kind = [noise for noise in self.noises if noise.kind == kind]
+        chosen = [noise for noise in of_kind if noise.recorded] or of_kind
+        return np.concatenate([at_level(noise.pcm.astype(float), -26.0) for noise in chosen])
+
+
+def spread_over(items: Sequence[Clip], count: int) -> list[Clip]:
+    """``count`` of ``items`` at even distances; all where there are not more."""
+    if len(items) <= count:
+        return list(items)
+    return [items[index * len(items) // count] for index in range(count)]
+
+
+def gather(folder: Path | None, voice: SpeechSynthesizer, greeting: str) -> Material:
+    """Recordings of ``folder`` where given, and what has to be synthesised with ``voice``.
+
+    Raises SpeechError.
+    """
+    material = (
+        Material(f"recordings of {folder.name}, by set")
+        if folder is not None
+        else Material("synthesised with the agent's own engine, faster and higher")
+    )
+    if folder is None:
+        material.clips = _said(QUESTIONS, voice, SYNTHESISED)
+        material.incomplete = _said(CUT_SENTENCES, voice, SYNTHESISED)
+    else:
+        _take_recordings(folder, material)
+    for kind in ("white", "pink", "babble", "music"):
+        if kind in ("white", "pink") or not any(noise.kind == kind for noise in material.noises):
+            made = sound(kind, NOISE_S, CLIP_HZ, -26.0)
+            material.noises.append(Noise(kind, kind, made))
+    coughs = np.concatenate([sound("cough", 1.0, CLIP_HZ, -26.0, seed) for seed in range(10)])
+    material.noises.append(Noise("cough", "cough", coughs))
+    material.barge_ins += _said(BARGE_IN_WORDS, voice, SYNTHESISED)
+    material.backchannels = _said(BACKCHANNELS, voice, SYNTHESISED)
+    if not material.prompts:
+        own = np.concatenate([chunk.pcm for chunk in voice.synthesize(greeting or QUESTIONS[0])])
+        pcm = resampled(own, voice.sample_rate_hz, CLIP_HZ)
+        material.prompts = [Clip("greeting", SYNTHESISED, greeting, pcm)]
+    return material
+
+
+def _take_recordings(folder: Path, material: Material) -> None:
+    entries = sorted(read_manifest(folder), key=lambda entry: str(entry.get("path")))
+    for entry in entries:
+        if not entry.get("path"):
+            raise SpeechError(f"{folder / MANIFEST}: an entry without `path`; give its file")
+        group = Path(str(entry["path"])).parts[0]
+        categories = frozenset(entry.get("category") or ())
+        if kind := _noise_kind(categories):
+            pcm = _read(folder, entry)
+            material.noises.append(Noise(Path(entry["path"]).stem, kind, pcm, recorded=True))
+        elif not entry.get("transcript"):
+            continue
+        elif "agent-prompt" in categories:
+            material.prompts.append(_clip(folder, entry, group, categories))
+        elif group in NOT_CALLERS:
+            continue
+        elif "incomplete" in categories:
+            material.incomplete.append(_clip(folder, entry, group, categories))
+        else:
+            clip = _clip(folder, entry, group, categories)
+            material.clips.append(clip)
+            if "barge-in-word" in categories:
+                material.barge_ins.append(clip)
+    if not material.clips:
+        raise SpeechError(f"{folder / MANIFEST}: no recording with a transcript")
+
+
+def _noise_kind(categories: frozenset[str]) -> str | None:
+    kinds = {
+        "babble": "babble",
+        "hold-music": "music",
+        "competing-talker": "competing",
+        "noise": "noise",
+    }
+    return next((kinds[name] for name in kinds if name in categories), None)
+
+
+def _clip(folder: Path, entry: dict[str, Any], group: str, categories: frozenset[str]) -> Clip:
+    words = tuple((str(w), float(a), float(b)) for w, a, b in entry.get("words") or ())
+    pcm = _read(folder, entry)
+    return Clip(str(entry["path"]), group, str(entry["transcript"]), pcm, categories, words)
+
+
+def _read(folder: Path, entry: dict[str, Any]) -> NDArray[np.int16]:
+    pcm, rate_hz = read_wav(folder / str(entry["path"]))
+    return resampled(pcm, rate_hz, CLIP_HZ)
+
+
+def _said(texts: Sequence[str], voice: SpeechSynthesizer, group: str) -> list[Clip]:
+    return [
+        Clip(text, group, text, resampled(said.pcm, WIRE_RATE_HZ, CLIP_HZ))
+        for text, said in zip(texts, synthesised(texts, voice), strict=True)
+    ]
