@@ -12,6 +12,7 @@ from pipecat.transports.base_transport import BaseTransport
 
 from agent.admission import BoxFull
 from agent.call import DIRECT, Call, Emit, Origin
+from agent.capacity import places_of
 from agent.config import Config
 from agent.cost.bill import Bill
 from agent.engines import Engines, Progress, load_engines
@@ -38,6 +39,7 @@ class Box:
 
     def __init__(self, config: Config, engines: Engines, store: CallStore, bill: Bill) -> None:
         self.config = config
+        self.places = places_of(config)
         self.engines = engines
         self.store = store
         self._bill = bill
@@ -84,10 +86,10 @@ class Box:
     def _check_room(self) -> None:
         if self._closing:
             raise BoxFull("the box is stopping; call again in a minute")
-        if self.active_calls >= self.config.calls.max_calls:
+        if self.active_calls >= self.places.calls:
             raise BoxFull(
-                f"all {self.config.calls.max_calls} places are taken; call again later, or raise "
-                "`max_calls` in [calls]"
+                f"all {self.places.calls} places are taken ({self.places.why}); call again later, "
+                "or raise `max_calls` in [calls]"
             )
 
     def new_call(

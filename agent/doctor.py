@@ -14,6 +14,7 @@ from typing import Literal
 import psutil
 
 from agent import findings
+from agent.capacity import places_of
 from agent.config import Config, ConfigError, load_config, settings_file
 from agent.findings import MEGABYTE, Finding
 from agent.records.history import recent_calls
@@ -79,6 +80,7 @@ def examine(path: Path | None, environ: Mapping[str, str]) -> Iterator[Finding]:
             yield look_at_model(kind, getattr(config.models, kind))
     yield from (look_at_device(stage, config) for stage in ("stt", "llm", "tts"))
     yield look_at_records(config.records.path.expanduser())
+    yield findings.places(places_of(config))
 
 
 def processor_features() -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from agent.capacity import places_of
 from agent.config import Config
 from agent.menu import PHRASES
 from agent.text import speakable
@@ -155,6 +156,6 @@ def load_language_model(config: Config, environ: Mapping[str, str]) -> LanguageM
         device=config.models.device_of("llm"),
         threads=config.models.llm_threads,
         context_tokens=config.llm.context_tokens,
-        max_conversations=config.calls.max_calls,
+        max_conversations=places_of(config).calls,
         requantise=config.models.llm_requantise,
     )

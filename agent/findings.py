@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from agent.capacity import Places
 from agent.config import is_loopback
 
 MEGABYTE = 1_000_000
@@ -141,6 +142,14 @@ def records(path: str, problem: str | None, waiting: int) -> Finding:
             "call records", "note", f"{path}; {waiting} files wait to be taken in: start the box"
         )
     return Finding("call records", "fine", path)
+
+
+def places(found: Places) -> Finding:
+    """How many calls at once the box takes, and where the number is from."""
+    text = f"{found.calls}; {found.why}"
+    if found.warning is not None:
+        return Finding("calls at once", "note", f"{found.calls}; {found.warning}")
+    return Finding("calls at once", "note" if found.source == "default" else "fine", text)
 
 
 def exit_status(findings: Sequence[Finding]) -> int:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from agent.admission import BoxFull
 from agent.box import Box
 from agent.call import Origin
+from agent.capacity import places_of
 from agent.config import Config
 from agent.outbound import Outbound
 from agent.phone_sections import TrunkConfig
@@ -136,7 +137,7 @@ def settings_of(config: Config, trunks: Mapping[str, Trunk]) -> SipSettings:
         rtp_from=sip.rtp_from,
         jitter_ms=sip.jitter_ms,
         rtp_timeout_s=round(sip.rtp_timeout_s),
-        max_calls=config.calls.max_calls + SPARE_CALLS,
+        max_calls=places_of(config).calls + SPARE_CALLS,
         accounts=tuple(map(account_of, trunks.values())),
     )
 

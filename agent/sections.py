@@ -8,9 +8,18 @@ import ipaddress
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 SYSTEM_PROMPT = (
     "You are {name}, a friendly assistant on the telephone. Answer in one or two short, plain "
@@ -23,6 +32,22 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Threads = Annotated[int, Field(ge=1, le=256)]
 Device = Literal["auto", "cpu", "cuda"]
+DEFAULT_CALLS = 4
+"""Calls at once on a machine that was not measured."""
+MOST_CALLS = 10_000
+
+
+def _auto_or_number(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+    # Pydantic would complain once for each of the two.
+    try:
+        return read(value)
+    except ValidationError:
+        raise ValueError(f'must be "auto" or a whole number of 1 to {MOST_CALLS}') from None
+
+
+MaxCalls = Annotated[
+    Annotated[int, Field(ge=1, le=MOST_CALLS)] | Literal["auto"], WrapValidator(_auto_or_number)
+]
 Name = Annotated[str, Field(min_length=1)]
 
 
@@ -228,7 +253,8 @@ class TurnConfig(Section):
 class CallsConfig(Section):
     """How many calls, and how long."""
 
-    max_calls: Annotated[int, Field(ge=1, le=10000)] = 4
+    max_calls: MaxCalls = "auto"
+    """``auto``: as `offhook bench capacity` measured this machine, else `DEFAULT_CALLS`."""
     max_call_s: Positive = 3600
     silence_hangup_s: Positive = 600
     """Hang up after this long without the caller's speech."""

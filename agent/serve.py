@@ -196,6 +196,10 @@ def print_address(console: Console, serving: Serving) -> None:
     models = ", ".join(f"{stage} {name}" for stage, name in serving.box.engines.models.items())
     console.print(f"Offhook is ready ({models}).", highlight=False)
     console.print(f"Open [bold]{serving.url}[/bold] and press Start. Ctrl-C stops the box.")
+    places = serving.box.places
+    console.print(f"Up to {places.calls} calls at once: {places.why}.", highlight=False)
+    if places.warning is not None:
+        log.warning("%s", places.warning)
     if serving.phone is not None:
         transports = ", ".join(serving.phone.stack.transports).upper()
         console.print(

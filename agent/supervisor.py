@@ -23,6 +23,7 @@ from typing import Any
 import psutil
 from sqlalchemy.exc import SQLAlchemyError
 
+from agent.capacity import share_of
 from agent.config import Config
 from agent.edge_link import EdgeLink
 from agent.fleet import (
@@ -91,7 +92,7 @@ class Supervisor:
     ) -> None:
         settings = config.workers
         token = config.server.token.get_secret_value() if config.server.token else ""
-        self._environ = environ
+        self._environ = {**environ, **share_of(config)}
         self._reserve = settings.reserve
         self._records = config.records.path
         self._status = status_file(config)

@@ -5,10 +5,11 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import psutil
+
+from agent.capacity import cpu_name
 
 GPU_LIMIT_S = 10.0
 
@@ -16,7 +17,7 @@ GPU_LIMIT_S = 10.0
 def machine_facts(models: Mapping[str, str]) -> dict[str, Any]:
     """Processor, memory and software, for a report; ``models`` by kind."""
     return {
-        "cpu": _cpu_name(),
+        "cpu": cpu_name(),
         "cores": os.cpu_count() or 1,
         "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
         "os": platform.platform(),
@@ -24,15 +25,6 @@ def machine_facts(models: Mapping[str, str]) -> dict[str, Any]:
         "gpu": _gpu_name(),
         "models": dict(models),
     }
-
-
-def _cpu_name() -> str:
-    facts = Path("/proc/cpuinfo")
-    if facts.is_file():
-        for line in facts.read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _gpu_name() -> str | None:

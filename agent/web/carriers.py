@@ -149,7 +149,7 @@ class _Door:
     def _has_room(self) -> bool:
         """Whether a place is free, calls on their way here counted."""
         coming = self._tickets.waiting(time.monotonic())
-        return self._box.active_calls + coming < self._box.config.calls.max_calls
+        return self._box.active_calls + coming < self._box.places.calls
 
     def _url(self, request: Request) -> str:
         """The request's address as the carrier knows it, and signed it."""

@@ -70,7 +70,8 @@ def make_app(box: Box) -> FastAPI:
             "models": box.engines.models,
             "devices": box.engines.devices,
             "active_calls": box.active_calls,
-            "max_calls": config.calls.max_calls,
+            "max_calls": box.places.calls,
+            "max_calls_from": box.places.why,
             "version": version("offhook"),
         }
 

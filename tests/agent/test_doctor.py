@@ -132,6 +132,7 @@ def test_the_whole_examination(
         *(f"model for {kind}" for kind in ("stt", "llm", "tts", "vad", "turn")),
         *(f"device of {stage}" for stage in ("stt", "llm", "tts")),
         "call records",
+        "calls at once",
     }
 
 

@@ -28,6 +28,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from agent.admission import BoxFull
 from agent.call import Origin
+from agent.capacity import places_of
 from agent.config import Config, load_config
 from agent.web import carriers
 from agent.web.server import WebServer
@@ -42,6 +43,7 @@ class EchoBox:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.places = places_of(config)
         self.lines: list[Line] = []
         self.origins: list[Origin] = []
         self.keys: list[str] = []
@@ -53,7 +55,7 @@ class EchoBox:
         return len(self.lines) - len(self.causes)
 
     async def answer(self, line: Line, origin: Origin) -> None:
-        if self.active_calls >= self.config.calls.max_calls:
+        if self.active_calls >= self.places.calls:
             raise BoxFull("all places are taken")
         self.lines.append(line)
         self.origins.append(origin)
