@@ -12,6 +12,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from models.thread_name import name_thread
+
 T = TypeVar("T")
 
 
@@ -69,6 +71,7 @@ class Schedule:
             thread.join()
 
     def _work(self) -> None:
+        name_thread(threading.current_thread().name)
         while True:
             with self._ready:
                 while not self._heap and not self._closing:

@@ -34,6 +34,7 @@ from models.llm.gguf import check_gguf
 from models.llm.llama_native import LlamaContext, LlamaModel, LlamaSampler, NativeCache
 from models.llm.prompt import ChatTemplate, Prompter
 from models.llm.spoken_text import SpokenText
+from models.thread_name import name_thread
 
 log = logging.getLogger(__name__)
 
@@ -279,6 +280,7 @@ class LlamaCpp(LanguageModel):
         return end.rstrip().endswith(b"<think>")
 
     def _run(self) -> None:
+        name_thread("llm")
         while True:
             try:
                 if not self._take_commands():

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from models.audio import at_rate
 from models.errors import EngineError, ModelCorrupt
 from models.stt.base import Transcript
+from models.thread_name import thread_named
 
 _SAMPLE_RATE_HZ = 16000
 _HOP_SAMPLES = 160
@@ -71,12 +72,13 @@ class FasterWhisper:
         self.name = path.name
         self.device = device
         try:
-            self._whisper = WhisperModel(
-                str(path),
-                device=device,
-                compute_type="int8" if device == "cpu" else "float16",
-                cpu_threads=threads,
-            )
+            with thread_named("stt"):
+                self._whisper = WhisperModel(
+                    str(path),
+                    device=device,
+                    compute_type="int8" if device == "cpu" else "float16",
+                    cpu_threads=threads,
+                )
         except RuntimeError as error:
             raise ModelCorrupt(f"{path}: CTranslate2 cannot load model.bin: {error}") from error
         self._language = language
