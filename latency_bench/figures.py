@@ -188,9 +188,15 @@ class CallFigures:
 
     @property
     def passed(self) -> bool:
-        """Whether it took place and all that should be true was."""
+        """Whether it took place and all that should be true was.
+
+        It may be the agent that hangs up where that is expected, or where it had handed the caller
+        over.
+        """
         verdicts = [*self.verdicts, *(v for turn in self.turns for v in turn.verdicts)]
-        return self.outcome in ("completed",) and all(v.met for v in verdicts)
+        may_hang_up = any(v.rule in ("hangs_up", "transferred") and v.met for v in verdicts)
+        took_place = self.outcome == "completed" or (self.outcome == "remote" and may_hang_up)
+        return took_place and all(verdict.met for verdict in verdicts)
 
     def to_json(self) -> dict[str, Any]:
         """As the report holds it."""

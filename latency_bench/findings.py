@@ -1,10 +1,11 @@
 """What a bench has found so far, and its report. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
-from latency_bench.analysis import Spread, TurnFigures, spread, stage_spreads
+from latency_bench.figures import Spread, TurnFigures, spread
+from latency_bench.summary import stage_spreads
 from latency_bench.words import word_error_rate
 
 
@@ -30,7 +31,7 @@ class Findings:
     @property
     def answered(self) -> list[TurnFigures]:
         """Turns whose latency counts: a voice came back, and not before the question's end."""
-        return [turn for turn in self.turns if not turn.missed and not turn.cut_in]
+        return [turn for turn in self.turns if turn.counts]
 
     def report(self, machine: Mapping[str, Any]) -> dict[str, Any]:
         """The report in the form that ``--json`` writes."""
@@ -62,11 +63,11 @@ class Findings:
         }
 
     def _wer(self) -> float | None:
-        known = [turn for turn in self.turns if turn.expected is not None]
+        known = [turn for turn in self.turns if turn.said is not None]
         if not any(turn.heard for turn in known):
             # An agent that does not say what it heard cannot be scored.
             return None
-        return word_error_rate([t.expected or "" for t in known], [t.heard for t in known])
+        return word_error_rate([turn.said or "" for turn in known], [t.heard for t in known])
 
 
 def _figures(found: Spread | None) -> dict[str, float | None]:
@@ -75,6 +76,14 @@ def _figures(found: Spread | None) -> dict[str, float | None]:
 
 
 def _turn(turn: TurnFigures) -> dict[str, Any]:
-    kept = asdict(turn)
-    del kept["answer_from"], kept["answer_to"]
-    return {**kept, "missed": turn.missed}
+    return {
+        "turn": turn.part,
+        "expected": turn.said,
+        "heard": turn.heard,
+        "answer": turn.answer,
+        "v2v_ms": turn.v2v_ms,
+        "cut_in": turn.cut_in,
+        "stages_ms": dict(turn.stages_ms),
+        "inside_ms": turn.inside_ms,
+        "missed": turn.missed,
+    }

@@ -17,6 +17,8 @@ MIN_RUN_S = 0.025
 """Shorter bursts are clicks, not speech."""
 MERGE_GAP_S = 0.2
 """Pauses up to this length lie inside one stretch of speech."""
+BLOCK_WINDOWS = 20_000
+"""So many windows are taken at once: a call of hours needs little memory beside its samples."""
 FLOOR_RANGE_DBFS = (-90.0, -55.0)
 OVER_FLOOR_DB = 12.0
 THRESHOLD_MIN_DBFS = -55.0
@@ -112,10 +114,12 @@ def last_voiced(pcm: NDArray[np.int16], rate_hz: int) -> int | None:
 
 
 def _window_levels_dbfs(windows: NDArray[np.int16]) -> NDArray[np.float64]:
-    scaled = windows.astype(np.float32) / 32768
-    # A constant offset is no sound, and some sound cards have one.
-    power = np.var(scaled, axis=1).astype(np.float64)
-    levels: NDArray[np.float64] = 10 * np.log10(np.maximum(power, 1e-12))
+    levels = np.empty(len(windows), np.float64)
+    for first in range(0, len(windows), BLOCK_WINDOWS):
+        scaled = windows[first : first + BLOCK_WINDOWS].astype(np.float32) / 32768
+        # A constant offset is no sound, and some sound cards have one.
+        power = np.var(scaled, axis=1).astype(np.float64)
+        levels[first : first + BLOCK_WINDOWS] = 10 * np.log10(np.maximum(power, 1e-12))
     return levels
 
 
