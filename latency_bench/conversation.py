@@ -175,7 +175,7 @@ class Conversation:
                     self._last_voice_s is None and waited_s >= pace.greeting_limit_s
                 ):
                     self._enter(Phase.PAUSE, now_s)
-            case Phase.PAUSE if part is not None and waited_s >= pace.pause_s:
+            case Phase.PAUSE if part is not None and waited_s >= _pause_s(part, pace):
                 self._begin(part, now_s, over_agent=False)
             case Phase.BETWEEN if part is not None and waited_s >= part.at_s:
                 self._begin(part, now_s, over_agent=self._voiced_lately(now_s))
@@ -265,6 +265,10 @@ class Conversation:
     def _enter(self, phase: Phase, now_s: float) -> None:
         self.phase = phase
         self._since_s = now_s
+
+
+def _pause_s(part: Part, pace: Pace) -> float:
+    return max(pace.pause_s, part.at_s) if part.when == "after" else pace.pause_s
 
 
 def with_wait(parts: Sequence[Part], wait_s: float) -> list[Part]:

@@ -5,7 +5,7 @@ import contextlib
 import multiprocessing
 import signal
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Event as StopEvent
@@ -73,13 +73,13 @@ class CallerProcess:
 
     async def ready(self) -> None:
         """Waits until it has loaded what it needs. Raises CallFailed."""
-        if await asyncio.to_thread(self._receive, START_LIMIT_S) != "ready":
+        if await self._receive(START_LIMIT_S) != "ready":
             raise CallFailed("a caller's process did not start; is there memory left?")
 
     async def place(self, job: Job) -> CallFigures:
         """One call, whatever becomes of it. A caller that dies or hangs is a failed call."""
         self._here.send(job)
-        found = await asyncio.to_thread(self._receive, job.most_s)
+        found = await self._receive(job.most_s)
         if isinstance(found, CallFigures):
             return found
         self.kill()
@@ -98,6 +98,12 @@ class CallerProcess:
         """Whether it can place another call."""
         return self._process.is_alive()
 
+    @property
+    def pid(self) -> int:
+        """The process."""
+        assert self._process.pid is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """Ends it at once."""
         self._process.kill()
@@ -111,11 +117,19 @@ class CallerProcess:
         if self._process.is_alive():
             self.kill()
 
-    def _receive(self, limit_s: float) -> object:
+    async def _receive(self, limit_s: float) -> object:
+        # Not on a thread of the loop's pool: it has fewer than a large crew has callers.
+        loop = asyncio.get_running_loop()
+        readable = asyncio.Event()
+        loop.add_reader(self._here.fileno(), readable.set)
         try:
-            return self._here.recv() if self._here.poll(limit_s) else None
-        except (EOFError, OSError):
+            async with asyncio.timeout(limit_s):
+                await readable.wait()
+            return self._here.recv()
+        except (TimeoutError, EOFError, OSError):
             return None
+        finally:
+            loop.remove_reader(self._here.fileno())
 
 
 class Crew:
@@ -140,26 +154,40 @@ class Crew:
         self.hang_up()
         await asyncio.gather(*(asyncio.to_thread(caller.close) for caller in self._callers))
 
+    @property
+    def pids(self) -> list[int]:
+        """Its processes."""
+        return [caller.pid for caller in self._callers]
+
     def hang_up(self) -> None:
         """Ends the calls under way; what they recorded is measured."""
         self._stopped.set()
         self._stop.set()
 
+    async def muster(self, size: int) -> None:
+        """Has at least ``size`` callers again, after `hang_up` too. For between two `work`s."""
+        more = [CallerProcess(self._stop) for _ in range(size - len(self._callers))]
+        self._callers += more
+        self._size = len(self._callers)
+        await asyncio.gather(*(caller.ready() for caller in more))
+        self._stopped.clear()
+        self._stop.clear()
+
     async def work(
         self,
-        jobs: Sequence[Job],
+        jobs: Iterable[Job],
         done: Callable[[CallFigures], Awaitable[None]],
         delay_s: Callable[[Job], float] = lambda job: 0.0,
     ) -> None:
         """Places all of them, as many at once as there are callers, in order.
 
-        ``done`` takes each call as it ends; ``delay_s``: how long a caller waits before a job.
+        ``jobs`` may go on for ever: each is drawn as a caller is free for it. ``done`` takes each
+        call as it ends; ``delay_s``: how long a caller waits before a job.
         """
-        waiting = list(reversed(jobs))
+        waiting = iter(jobs)
 
         async def one(place: int) -> None:
-            while waiting and not self._stopped.is_set():
-                job = waiting.pop()
+            for job in waiting:
                 await self._pause(delay_s(job))
                 if self._stopped.is_set():
                     return

@@ -12,8 +12,9 @@ from latency_bench.wire import voiced_segments
 
 PartKind = Literal["speech", "noise", "keys", "silence"]
 When = Literal["after", "over", "continues"]
-"""``after``: once the agent has stopped; ``over``: ``at_s`` after its voice began; ``continues``:
-``at_s`` after the part before ended, whatever the agent does, as the same turn."""
+"""``after``: once the agent has stopped, and ``at_s`` later where that is longer than the caller's
+usual pause; ``over``: ``at_s`` after its voice began; ``continues``: ``at_s`` after the part before
+ended, whatever the agent does, as the same turn."""
 
 
 @dataclass(frozen=True, slots=True)
