@@ -1,176 +1,213 @@
 """A caller over SIP and RTP, from outside: its own messages, its own clock.
 
-Calls any agent that speaks SIP over UDP and G.711 mu-law, ours or another.
+Calls any agent that speaks SIP over UDP, TCP or TLS: ours, a PBX, a carrier's trunk.
 """
 
 import asyncio
-import re
-import secrets
+import ipaddress
 import time
-from dataclasses import dataclass
-from typing import cast
+from collections.abc import Callable
 
-from latency_bench.rtp_wire import RtpCall, RtpWire, open_socket
-from latency_bench.sip_dialog import Dialog, Request, Response, SipFault, ok_to, parse
+from latency_bench.conversation import Conversation
+from latency_bench.leg import Leg
+from latency_bench.recording import CallFailed, CallRecording
+from latency_bench.rtp_wire import shared_wire
+from latency_bench.sip_audio import LegAudio
+from latency_bench.sip_call import Answered, SipCall
+from latency_bench.sip_codec import CodecError, CodecFormat, codec_format
+from latency_bench.sip_sdp import Agreed, LocalMedia, Media
+from latency_bench.srtp import Srtp
+from latency_bench.target import Target
 
-T1_S = 0.5
-"""First retransmission (RFC 3261, 17.1.1.1)."""
-ANSWER_LIMIT_S = 15.0
-BYE_LIMIT_S = 4.0
-_TARGET = re.compile(r"sip:(?:[^@;]*@)?([0-9.]+|localhost)(?::(\d+))?")
+FIRST_PACKET_LIMIT_S = 15.0
+"""An agent that answered and sends nothing by then is not heard of any more."""
+QUIET_LIMIT_S = 10.0
+"""One that fell silent for so long is asked whether it is still there."""
+GLANCE_S = 0.25
 
 
-class CallFailed(Exception):
-    """The call was not answered; the message says what came instead."""
+async def place_call(
+    target: Target,
+    talk: Callable[[int], Conversation],
+    *,
+    limit_s: float,
+    stop: asyncio.Event | None = None,
+    answer_limit_s: float = 30.0,
+) -> CallRecording:
+    """Calls the agent at ``target``, converses with it and records both sides.
+
+    ``talk`` makes the conversation for the line's rate. ``limit_s`` counts from the answer;
+    ``stop`` ends the call early with what was recorded. Many calls may be placed at once: their
+    sound shares one thread. Raises CallFailed where no call came about.
+    """
+    try:
+        form = codec_format(target.codec)
+    except CodecError as error:
+        raise CallFailed(str(error), "bad_codec") from None
+    call = _Call(target, form, talk)
+    try:
+        await call.connect()
+        with shared_wire() as wire:
+            wire.add(call.audio)
+            try:
+                await call.converse(limit_s, answer_limit_s, stop)
+            finally:
+                wire.remove(call.audio)
+        await call.hang_up()
+    finally:
+        call.close()
+    return call.recording()
 
 
-@dataclass(slots=True)
-class SipCall:
-    """An answered call; end it with `hang_up`."""
+class _Call:
+    """One call under way; the far end's deeds come in through `CallEvents`."""
 
-    rtp: RtpCall
-    answer_ms: float
-    """From the INVITE to its 200."""
-    answered_at_s: float
-    """`time.time()` of the 200."""
-    _caller: "SipCaller"
-    _wire: RtpWire
+    audio: LegAudio
 
-    @property
-    def ended_by_peer(self) -> bool:
-        """Whether the far end hung up."""
-        return self._caller.ended.is_set()
+    def __init__(
+        self, target: Target, form: CodecFormat, talk: Callable[[int], Conversation]
+    ) -> None:
+        self._form = form
+        self._over = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._leg = Leg(talk(form.rate_hz), self._on_over)
+        self._signalling = SipCall(target, self)
+
+    def _on_over(self) -> None:
+        # From the wire's thread, too.
+        self._loop.call_soon_threadsafe(self._over.set)
+
+    async def connect(self) -> None:
+        """Gets ready to call. Raises CallFailed."""
+        await self._signalling.open()
+        try:
+            self.audio = LegAudio(self._signalling.local_host, self._leg, self._form)
+        except OSError as error:
+            raise CallFailed(f"no port for audio: {error}") from error
+
+    async def converse(
+        self, limit_s: float, answer_limit_s: float, stop: asyncio.Event | None
+    ) -> None:
+        """Everything between the INVITE and the BYE. Raises CallFailed."""
+        stopping = asyncio.create_task(self._stop(stop), name="sip-stop") if stop else None
+        try:
+            if await self._ring(answer_limit_s):
+                await self._watch(limit_s)
+        finally:
+            if stopping is not None:
+                stopping.cancel()
 
     async def hang_up(self) -> None:
-        """Sends BYE and waits for its answer; what was heard stays in ``rtp``."""
-        self._wire.remove(self.rtp)
-        await self._caller.bye()
-        self.rtp.socket.close()
-
-
-class SipCaller(asyncio.DatagramProtocol):
-    """The signalling of one call."""
-
-    def __init__(self) -> None:
-        self.ended = asyncio.Event()
-        self._responses: asyncio.Queue[Response] = asyncio.Queue()
-        self._transport: asyncio.DatagramTransport | None = None
-        self._dialog: Dialog | None = None
-        self._acked = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The socket is there."""
-        # asyncio's own datagram transport does not inherit from the class of that name.
-        self._transport = cast(asyncio.DatagramTransport, transport)
-
-    def datagram_received(self, data: bytes, addr: object) -> None:
-        """Answers requests, and keeps responses for whoever waits."""
-        try:
-            message = parse(data)
-        except SipFault:
-            # A stray datagram is no part of the call.
-            return
-        if isinstance(message, Request):
-            if message.method == "BYE":
-                self.ended.set()
-            if message.method != "ACK":
-                self._send(ok_to(message))
-        elif message.method == "INVITE" and message.status >= 200 and self._acked:
-            # The answer was repeated: our ACK was lost.
-            self._send(self._call.ack())
-        else:
-            self._responses.put_nowait(message)
-
-    async def invite(self, dialog: Dialog) -> tuple[Response, float]:
-        """Calls; returns the answer and how long it took, in seconds. Raises CallFailed."""
-        self._dialog = dialog
-        began_s = time.monotonic()
-        response = await self._ask(dialog.invite(), "INVITE", ANSWER_LIMIT_S)
-        taken_s = time.monotonic() - began_s
-        dialog.answered(response)
-        self._send(dialog.ack())
-        self._acked = True
-        if response.status != 200:
-            raise CallFailed(f"{dialog.target} answered {response.status} {response.reason}")
-        return response, taken_s
-
-    async def bye(self) -> None:
-        """Hangs up, unless the far end did."""
-        try:
-            if not self.ended.is_set():
-                await self._ask(self._call.bye(), "BYE", BYE_LIMIT_S)
-        finally:
-            self.close()
+        """Says goodbye."""
+        await self._signalling.hang_up()
 
     def close(self) -> None:
-        """Closes the socket."""
-        if self._transport is not None:
-            self._transport.close()
+        """Frees the sockets."""
+        self._signalling.close()
+        if hasattr(self, "audio"):
+            self.audio.socket.close()
 
-    @property
-    def _call(self) -> Dialog:
-        assert self._dialog is not None
-        return self._dialog
+    def recording(self) -> CallRecording:
+        """What was recorded."""
+        codec = f"{self._form.encoding}/{self._form.clock_hz}"
+        return self._leg.recording("sip", codec, self._form.clock_hz)
 
-    async def _ask(self, message: bytes, method: str, limit_s: float) -> Response:
-        """Sends until something final comes back."""
-        wait_s, provisional = T1_S, False
+    def changed(self, media: Media, agreed: Agreed) -> None:
+        """The far end wants the sound elsewhere, or none."""
+        if media.held:
+            self._leg.note("the agent put the call on hold")
+        if not media.port or not self._reaches(media.host):
+            self._leg.note(f"the agent moved its audio to {media.host}:{media.port}: not followed")
+            return
+        self.audio.change((media.host, media.port), agreed, held=media.held)
+
+    def hung_up(self, at_s: float, reason: str) -> None:
+        """The far end ended the call."""
+        self._leg.end("remote", at_s, reason)
+
+    def referred(self, to: str) -> None:
+        """The far end asks the caller to go elsewhere."""
+        self._leg.transferred(to)
+
+    def noted(self, text: str) -> None:
+        """Something unusual in the signalling."""
+        self._leg.note(text)
+
+    async def _stop(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._leg.end("stopped", time.monotonic())
+
+    async def _ring(self, answer_limit_s: float) -> bool:
+        """Whether the call was answered; if not, it was stopped."""
+        media = LocalMedia(self._signalling.local_host, self.audio.port, self._form)
+        self._leg.dialled(time.monotonic())
+        inviting = asyncio.create_task(
+            self._signalling.invite(media, answer_limit_s), name="sip-invite"
+        )
+        over = asyncio.create_task(self._over.wait(), name="sip-over")
         try:
-            async with asyncio.timeout(limit_s):
-                while True:
-                    if not provisional:
-                        self._send(message)
+            await asyncio.wait((inviting, over), return_when=asyncio.FIRST_COMPLETED)
+            if not inviting.done():
+                inviting.cancel()
+                await asyncio.wait((inviting,))
+                await self._signalling.abandon()
+                return False
+            answered = inviting.result()
+        finally:
+            inviting.cancel()
+            over.cancel()
+        self._begin(answered)
+        return True
+
+    def _begin(self, answered: Answered) -> None:
+        theirs, own = answered.media, answered.local
+        if not self._reaches(theirs.host):
+            raise CallFailed(f"the agent's audio is at {theirs.host}, out of reach", "no_audio")
+        srtp = None
+        if own.key is not None and theirs.key is not None:
+            srtp = Srtp(own.key, theirs.key)
+        self._leg.answered(answered.at_s)
+        self.audio.start((theirs.host, theirs.port), answered.agreed, answered.at_s, srtp)
+        if theirs.held:
+            self.changed(theirs, answered.agreed)
+
+    def _reaches(self, host: str) -> bool:
+        """Only addresses, of the same kind as this side's: a name would have to be asked for."""
+        own = ipaddress.ip_address(self._signalling.local_host)
+        try:
+            return ipaddress.ip_address(host).version == own.version
+        except ValueError:
+            return False
+
+    async def _watch(self, limit_s: float) -> None:
+        """Until the call is over: the limit, and whether the far end is still there."""
+        began_s = asked_s = time.monotonic()
+        check: asyncio.Task[str | None] | None = None
+        try:
+            while not self._over.is_set():
+                now_s = time.monotonic()
+                last_s = self.audio.last_packet_s
+                if now_s - began_s >= limit_s:
+                    self._leg.end("limit", now_s, f"the call took {limit_s:g} s")
+                elif last_s is None and now_s - began_s >= FIRST_PACKET_LIMIT_S:
+                    limit = f"{FIRST_PACKET_LIMIT_S:g} s"
+                    self._leg.end("failed", now_s, f"no packet within {limit} of the answer")
+                elif check is not None and check.done():
+                    if gone := check.result():
+                        self._leg.end("failed", now_s, f"the agent is gone: {gone}")
+                    check, asked_s = None, now_s
+                elif check is None and (
+                    self._signalling.doubtful
+                    or now_s - max(last_s or began_s, asked_s) >= QUIET_LIMIT_S
+                ):
+                    check = asyncio.create_task(self._signalling.check(), name="sip-check")
+                else:
+                    left_s = min(GLANCE_S, limit_s - (now_s - began_s))
                     try:
-                        async with asyncio.timeout(None if provisional else wait_s):
-                            response = await self._responses.get()
+                        async with asyncio.timeout(left_s):
+                            await self._over.wait()
                     except TimeoutError:
-                        wait_s = min(2 * wait_s, 4.0)
                         continue
-                    if response.method != method:
-                        continue
-                    if response.status >= 200:
-                        return response
-                    provisional = True
-        except TimeoutError:
-            raise CallFailed(f"no answer to {method} within {limit_s:g} s") from None
-
-    def _send(self, message: bytes) -> None:
-        if self._transport is not None:
-            self._transport.sendto(message)
-
-
-async def place_call(target: str, frames: list[bytes], wire: RtpWire) -> SipCall:
-    """Calls ``target`` (``sip:user@address:port``) and says ``frames`` once it is answered.
-
-    Raises CallFailed.
-    """
-    found = _TARGET.match(target)
-    if not found:
-        raise CallFailed(f"{target!r} is no address to call: write sip:agent@127.0.0.1:5060")
-    host = "127.0.0.1" if found[1] == "localhost" else found[1]
-    peer = (host, int(found[2] or 5060))
-    loop = asyncio.get_running_loop()
-    _, caller = await loop.create_datagram_endpoint(SipCaller, remote_addr=peer)
-    assert caller._transport is not None
-    local: tuple[str, int] = caller._transport.get_extra_info("sockname")[:2]
-    rtp = RtpCall(open_socket(local[0]), frames)
-    wire.add(rtp)
-    dialog = Dialog(
-        target=target,
-        local=local,
-        rtp_port=rtp.socket.getsockname()[1],
-        call_id=f"{secrets.token_hex(8)}@{local[0]}",
-        tag=secrets.token_hex(4),
-    )
-    try:
-        response, taken_s = await caller.invite(dialog)
-        if response.media is None:
-            raise CallFailed(f"{target} answered without audio")
-    except BaseException:
-        wire.remove(rtp)
-        rtp.socket.close()
-        caller.close()
-        raise
-    answered_at_s = time.time()
-    rtp.peer = response.media
-    return SipCall(rtp, taken_s * 1000, answered_at_s, caller, wire)
+        finally:
+            if check is not None:
+                check.cancel()

@@ -1,155 +1,237 @@
 """Many calls' RTP on one thread, with the kernel's clock on what arrives.
 
 The kernel stamps each packet when it comes in (SO_TIMESTAMPNS), so that a busy reader does not
-count as a late sender.
+count as a late sender. What leaves is stamped right before `sendto`.
 """
 
+import heapq
+import itertools
 import selectors
 import socket
 import struct
 import threading
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
 
-import numpy as np
-
-from latency_bench.g711 import PCMU
+from loguru import logger
 
 FRAME_S = 0.02
-FRAME_SAMPLES = 160
-_HEADER = struct.Struct("!BBHII")
-_STAMP = struct.Struct("qq")
-_SO_TIMESTAMPNS = 35
+CATCH_UP_S = 0.2
+"""A caller stalled for longer goes on from now instead of sending a burst."""
+READ_BYTES = 2048
+READS_AT_ONCE = 32
+"""Of one socket, before frames that have become due are sent."""
+PORT_TRIES = 200
+SO_TIMESTAMPNS = 35
 """Linux; Python's socket module has no name for it."""
-_READ_BYTES = 2048
+STAMP_BYTES = 64
+_STAMP = struct.Struct("qq")
+_SEQUENCE = itertools.count()
+
+Address = tuple[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Packet:
-    """One RTP packet that arrived."""
-
-    at_s: float
-    """`time.time()` of the kernel."""
-    sequence: int
-    timestamp: int
-    payload_type: int
-    payload: bytes
-
-
-@dataclass(slots=True, eq=False)
-class RtpCall:
-    """One call's audio: what it says, in frames of 160 mu-law bytes, and what it heard."""
+class RtpEnd(Protocol):
+    """One call's audio. All but ``socket`` is used from the wire's thread, one at a time."""
 
     socket: socket.socket
-    frames: list[bytes]
-    """Said in turn, once; silence after the last."""
-    peer: tuple[str, int] | None = None
-    """None: not answered yet, nothing is sent."""
-    sent: list[tuple[float, int]] = field(default_factory=list)
-    """(`time.time()`, index of the frame) of everything said."""
-    heard: list[Packet] = field(default_factory=list)
+
+    @property
+    def peer(self) -> Address | None:
+        """Where audio goes; None: the end is not asked for any."""
+
+    def due(self, now_s: float) -> Sequence[bytes]:
+        """What to send now, asked every 20 ms; empty: nothing this time."""
+
+    def departed(self, at_s: float) -> None:
+        """The first of what `due` gave goes out now."""
+
+    def arrived(self, data: bytes, at_s: float) -> None:
+        """A datagram came off the network, at the kernel's time on the monotonic clock."""
+
+    def broke(self, error: Exception) -> None:
+        """One of the others raised; the wire is done with this end."""
 
 
-SILENCE = b"\xff" * FRAME_SAMPLES
+def open_rtp_socket(host: str) -> socket.socket:
+    """A UDP socket on a free even port, whose packets are stamped by the kernel.
 
-
-def open_socket(host: str) -> socket.socket:
-    """A UDP socket on a free even port, whose packets are stamped by the kernel."""
-    while True:
-        opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        opened.bind((host, 0))
-        if opened.getsockname()[1] % 2 == 0:
-            opened.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-            opened.setblocking(False)
-            return opened
+    Raises OSError.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for _ in range(PORT_TRIES):
+        opened = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            opened.bind((host, 0))
+            if opened.getsockname()[1] % 2 == 0:
+                opened.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+                opened.setblocking(False)
+                return opened
+        except OSError:
+            opened.close()
+            raise
         opened.close()
+    raise OSError(f"no even UDP port is free on {host}")
+
+
+def stamp_of(ancillary: Sequence[tuple[int, int, bytes]]) -> float:
+    """The kernel's time of arrival on the monotonic clock; now, where it gave none."""
+    now_s = time.monotonic()
+    for level, kind, value in ancillary:
+        if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS:
+            seconds, nanoseconds = _STAMP.unpack(value[: _STAMP.size])
+            # The stamp is of the wall clock. The monotonic one is read before and after, so that
+            # a switch to another thread between the two is not taken for delay.
+            wall_s, after_s = time.time(), time.monotonic()
+            if after_s - now_s > 1e-4:
+                now_s, wall_s = time.monotonic(), time.time()
+            return min(now_s - (wall_s - seconds - nanoseconds / 1e9), now_s)
+    return now_s
 
 
 class RtpWire:
-    """Sends and receives for every call added to it, until it is closed."""
+    """Sends and receives for every end added to it, until it is closed.
+
+    Each end has its own beat, so that many calls do not wait for one another.
+    """
 
     def __init__(self) -> None:
-        self._calls: dict[int, tuple[RtpCall, int]] = {}
+        self._ends: dict[int, RtpEnd] = {}
+        self._due: list[tuple[float, int, RtpEnd]] = []
         self._selector = selectors.DefaultSelector()
         self._lock = threading.Lock()
         self._stopped = threading.Event()
+        self._wake, self._woken = socket.socketpair()
+        self._woken.setblocking(False)
+        self._selector.register(self._woken, selectors.EVENT_READ, None)
         self._thread = threading.Thread(target=self._run, name="rtp-wire", daemon=True)
+        self._thread.start()
 
     def __enter__(self) -> "RtpWire":
-        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stopped.set()
+        self.close()
         self._thread.join(5)
-        self._selector.close()
 
-    def add(self, call: RtpCall) -> None:
-        """Begins with ``call``."""
-        with self._lock:
-            self._calls[call.socket.fileno()] = (call, 0)
-            self._selector.register(call.socket, selectors.EVENT_READ, call)
+    def close(self) -> None:
+        """Ends the thread, without waiting for it."""
+        self._stopped.set()
+        self._wake.send(b"x")
 
-    def remove(self, call: RtpCall) -> None:
-        """Ends with ``call``; its socket is the caller's to close."""
+    def add(self, end: RtpEnd) -> None:
+        """Begins with ``end``: what arrives is handed over, and frames are asked for at once."""
         with self._lock:
-            if self._calls.pop(call.socket.fileno(), None) is not None:
-                self._selector.unregister(call.socket)
+            self._ends[end.socket.fileno()] = end
+            heapq.heappush(self._due, (time.monotonic(), next(_SEQUENCE), end))
+            self._selector.register(end.socket, selectors.EVENT_READ, end)
+        self._wake.send(b"x")
+
+    def remove(self, end: RtpEnd) -> None:
+        """Ends with ``end``: nothing of it is called any more; its socket is its owner's to close.
+
+        Not to be called from the wire's own thread.
+        """
+        with self._lock:
+            self._forget(end)
+
+    def _forget(self, end: RtpEnd) -> None:
+        if self._ends.get(end.socket.fileno()) is end:
+            del self._ends[end.socket.fileno()]
+            self._selector.unregister(end.socket)
 
     def _run(self) -> None:
-        due_s = time.monotonic()
-        while not self._stopped.is_set():
-            wait_s = due_s - time.monotonic()
-            if wait_s <= 0:
-                self._send_all()
-                due_s += FRAME_S
-                if due_s < time.monotonic() - 1:
-                    due_s = time.monotonic()
-                continue
-            for key, _ in self._selector.select(wait_s):
-                self._read(key.data)
+        try:
+            while not self._stopped.is_set():
+                for key, _ in self._selector.select(self._send_due()):
+                    if key.data is None:
+                        self._woken.recv(READ_BYTES)
+                    else:
+                        self._read(key.data)
+        finally:
+            self._selector.close()
+            self._wake.close()
+            self._woken.close()
 
-    def _send_all(self) -> None:
-        with self._lock:
-            for number, (call, index) in list(self._calls.items()):
-                if call.peer is None:
+    def _send_due(self) -> float | None:
+        """Sends what is due; returns how long nothing else is."""
+        while self._due:
+            with self._lock:
+                wait_s = self._due[0][0] - time.monotonic()
+                if wait_s > 0:
+                    return wait_s
+                due_s, _, end = heapq.heappop(self._due)
+                if self._ends.get(end.socket.fileno()) is not end:
                     continue
-                frame = call.frames[index] if index < len(call.frames) else SILENCE
-                header = _HEADER.pack(
-                    0x80, PCMU, index & 0xFFFF, (index * FRAME_SAMPLES) & 0xFFFFFFFF, number
-                )
-                try:
-                    call.socket.sendto(header + frame, call.peer)
-                except OSError:
-                    # The far end closed its port: what it did not take is a gap in its echo.
-                    continue
-                call.sent.append((time.time(), index))
-                self._calls[number] = (call, index + 1)
-
-    def _read(self, call: RtpCall) -> None:
-        while True:
-            try:
-                data, ancillary, _, _ = call.socket.recvmsg(_READ_BYTES, 64)
-            except OSError:
-                return
-            packet = _packet(data, ancillary)
-            if packet is not None:
-                call.heard.append(packet)
-
-
-def _packet(data: bytes, ancillary: list[tuple[int, int, bytes]]) -> Packet | None:
-    if len(data) < _HEADER.size or data[0] >> 6 != 2:
+                self._guarded(end, self._send, end)
+                late_s = time.monotonic() - due_s
+                next_s = due_s + FRAME_S if late_s < CATCH_UP_S else time.monotonic()
+                heapq.heappush(self._due, (next_s, next(_SEQUENCE), end))
         return None
-    at_s = time.time()
-    for level, kind, value in ancillary:
-        if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS:
-            seconds, nanoseconds = _STAMP.unpack(value[: _STAMP.size])
-            at_s = seconds + nanoseconds / 1e9
-    _, kind, sequence, timestamp, _ = _HEADER.unpack_from(data)
-    start = _HEADER.size + 4 * (data[0] & 15)
-    return Packet(at_s, sequence, timestamp, kind & 127, data[start:])
+
+    def _send(self, end: RtpEnd) -> None:
+        peer = end.peer
+        if peer is None:
+            return
+        datagrams = end.due(time.monotonic())
+        for place, datagram in enumerate(datagrams):
+            if not place:
+                end.departed(time.monotonic())
+            try:
+                end.socket.sendto(datagram, peer)
+            except OSError:
+                # The far end closed its port, or the network is full: a gap in what it hears.
+                continue
+
+    def _read(self, end: RtpEnd) -> None:
+        for _ in range(READS_AT_ONCE):
+            with self._lock:
+                if self._ends.get(end.socket.fileno()) is not end:
+                    return
+                try:
+                    data, ancillary, _, _ = end.socket.recvmsg(READ_BYTES, STAMP_BYTES)
+                except OSError:
+                    return
+                at_s = stamp_of(ancillary)
+                self._guarded(end, end.arrived, data, at_s)
+
+    def _guarded(self, end: RtpEnd, act: Callable[..., None], *arguments: object) -> None:
+        """One call's fault must not silence the others."""
+        try:
+            act(*arguments)
+        except Exception as error:
+            logger.opt(exception=error).error("a call's audio broke")
+            self._forget(end)
+            end.broke(error)
 
 
-def gaps_ms(packets: list[Packet]) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
-    """Milliseconds between packets, in the order of arrival."""
-    return np.diff(np.array([packet.at_s for packet in packets])) * 1000
+class _Shared:
+    """The process's own wire, as long as anyone uses it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.wire: RtpWire | None = None
+        self.users = 0
+
+
+_SHARED = _Shared()
+
+
+@contextmanager
+def shared_wire() -> Iterator[RtpWire]:
+    """The one wire of this process: the first user starts its thread, the last one ends it."""
+    with _SHARED.lock:
+        if _SHARED.wire is None:
+            _SHARED.wire = RtpWire()
+        _SHARED.users += 1
+        wire = _SHARED.wire
+    try:
+        yield wire
+    finally:
+        with _SHARED.lock:
+            _SHARED.users -= 1
+            if not _SHARED.users:
+                _SHARED.wire = None
+                wire.close()

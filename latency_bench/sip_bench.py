@@ -17,10 +17,12 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from latency_bench.caller_sip import CallFailed, SipCall, place_call
 from latency_bench.g711 import decode, encode
 from latency_bench.machine import machine_facts
-from latency_bench.rtp_wire import FRAME_SAMPLES, Packet, RtpWire, gaps_ms
+from latency_bench.recording import CallFailed
+from latency_bench.rtp_wire import RtpWire
+from latency_bench.scripted_call import FRAME_SAMPLES, Heard, ScriptedCall, place_scripted_call
+from latency_bench.target import Target
 
 RATE_HZ = 8000
 BURST_EVERY_FRAMES = 50
@@ -122,10 +124,10 @@ async def _round(
 ) -> dict[str, Any]:
     frames = bursts(seconds)
     with RtpWire() as wire:
-        calls: list[SipCall] = []
+        calls: list[ScriptedCall] = []
         try:
             for _ in range(count):
-                calls.append(await place_call(target, frames, wire))
+                calls.append(await place_scripted_call(Target("sip", target), frames, wire))
                 await asyncio.sleep(BETWEEN_CALLS_S)
             await asyncio.sleep(SETTLE_S)
             before = _busy_s(agent)
@@ -135,7 +137,7 @@ async def _round(
             after = _busy_s(agent)
         finally:
             ended = await asyncio.gather(
-                *(call.hang_up() for call in calls), return_exceptions=True
+                *(call.hang_up(wire) for call in calls), return_exceptions=True
             )
     for failure in ended:
         if isinstance(failure, BaseException):
@@ -167,24 +169,29 @@ def bursts(seconds: float) -> list[bytes]:
     return frames
 
 
-def measure(call: SipCall) -> Measured:
+def measure(call: ScriptedCall) -> Measured:
     """Reads one call's packets."""
-    heard = [p for p in call.rtp.heard if len(p.payload) >= FRAME_SAMPLES // 2]
-    said = [at_s for at_s, index in call.rtp.sent if _begins_burst(call.rtp.frames, index)]
+    heard = [packet for packet in call.audio.heard if len(packet.payload) >= FRAME_SAMPLES // 2]
+    said = [
+        at_s
+        for index, at_s in enumerate(call.audio.sent)
+        if _begins_burst(call.audio.frames, index)
+    ]
     onsets = _onsets(heard)
     delays = []
     for at_s in said:
         after = [onset - at_s for onset in onsets if 0 <= onset - at_s < 0.5]
         if after:
             delays.append(after[0] * 1000)
-    first = next((onset for onset in _onsets(heard) if onset >= call.answered_at_s), None)
+    first = next((onset for onset in onsets if onset >= call.answered_s), None)
+    gaps = np.diff(np.array([packet.at_s for packet in heard])) * 1000
     return Measured(
         answer_ms=call.answer_ms,
-        gaps_ms=tuple(float(gap) for gap in gaps_ms(heard)),
+        gaps_ms=tuple(gaps.tolist()),
         added_delay_ms=tuple(delays),
         bursts=len(said),
         lost=_lost(heard),
-        first_sound_ms=None if first is None else (first - call.answered_at_s) * 1000,
+        first_sound_ms=None if first is None else (first - call.answered_s) * 1000,
     )
 
 
@@ -222,7 +229,7 @@ def _begins_burst(frames: Sequence[bytes], index: int) -> bool:
     return within == 0 and 0 < index < len(frames) - BURST_EVERY_FRAMES
 
 
-def _onsets(heard: Sequence[Packet]) -> list[float]:
+def _onsets(heard: Sequence[Heard]) -> list[float]:
     """When each sound began to be heard, to the sample."""
     found, silent = [], True
     for packet in heard:
@@ -233,7 +240,7 @@ def _onsets(heard: Sequence[Packet]) -> list[float]:
     return found
 
 
-def _lost(heard: Sequence[Packet]) -> int:
+def _lost(heard: Sequence[Heard]) -> int:
     """By sequence numbers, which wrap at 2^16 (RFC 3550)."""
     if len(heard) < 2:
         return 0

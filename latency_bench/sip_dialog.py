@@ -1,170 +1,141 @@
-"""The little of SIP that a caller needs: one INVITE dialog, as text in and out. Pure.
+"""One call of this side as a SIP dialog, as text in and out (RFC 3261, section 12). Pure."""
 
-RFC 3261 for the messages, RFC 4566 for the session description. Not a stack: it calls, it is
-answered, it hangs up, over UDP.
-"""
-
-import re
 from dataclasses import dataclass, field
 
-MAX_MESSAGE = 65535
-_STATUS = re.compile(r"SIP/2\.0 (\d{3}) ?([^\r\n]*)")
-_REQUEST = re.compile(r"([A-Z]+) (\S+) SIP/2\.0")
+from latency_bench.sip_message import Headers, Request, Response, compose, tag_of
+from latency_bench.sip_uri import SipUri, bracketed, uri_in
 
-
-class SipFault(Exception):
-    """What came back is not what a SIP peer sends; the message says what it was."""
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """A status line, with what a caller reads of the rest."""
-
-    status: int
-    reason: str
-    call_id: str
-    method: str
-    """Of the request it answers."""
-    to: str
-    contact: str
-    """URI; empty where there is none."""
-    routes: tuple[str, ...]
-    """Record-Route, in the order of sending."""
-    media: tuple[str, int] | None
-    """Where audio goes; None without a session description."""
+AGENT = "offhook-bench"
+ALLOW = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, NOTIFY, REFER, UPDATE, MESSAGE"
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """A request of the far end, with what its answer repeats."""
+class Outgoing:
+    """A request as it is sent, and what its responses are known by."""
 
     method: str
-    call_id: str
-    echoed: str
-    """Via, From, To, Call-ID and CSeq, as they came."""
+    branch: str
+    uri: str
+    raw: bytes
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Branch and method: a CANCEL has the branch of its INVITE."""
+        return self.branch, self.method
 
 
 @dataclass(slots=True)
 class Dialog:
-    """One call of this side; its methods give the messages to send."""
+    """The call; its methods give the messages to send."""
 
-    target: str
-    """The SIP URI that is called."""
+    target: SipUri
     local: tuple[str, int]
-    rtp_port: int
+    """Where this side's signalling listens."""
     call_id: str
     tag: str
     user: str = "bench"
+    domain: str = ""
+    """Of From; this side's own address where it is empty."""
     to: str = ""
     contact: str = ""
+    """The far end's, once it answered."""
     routes: tuple[str, ...] = ()
-    _sequence: int = field(default=1)
+    _sequence: int = field(default=0)
 
-    def invite(self) -> bytes:
-        """Offers G.711 mu-law and telephone events."""
-        host, _ = self.local
-        body = "\r\n".join(
-            (
-                "v=0",
-                f"o=- 1 1 IN IP4 {host}",
-                "s=-",
-                f"c=IN IP4 {host}",
-                "t=0 0",
-                f"m=audio {self.rtp_port} RTP/AVP 0 101",
-                "a=rtpmap:0 PCMU/8000",
-                "a=rtpmap:101 telephone-event/8000",
-                "a=fmtp:101 0-15",
-                "a=ptime:20",
-                "a=sendrecv",
-                "",
-            )
+    def invite(self, body: str, *credentials: str) -> Outgoing:
+        """A fresh attempt; ``credentials`` are header lines."""
+        self._sequence += 1
+        return self._request("INVITE", self._sequence, body=body, extra=credentials)
+
+    def ack(self, invite: Outgoing, response: Response, *credentials: str) -> Outgoing:
+        """Confirms a final answer: of a refusal, as a part of the INVITE's own transaction."""
+        number = response.headers.sequence
+        if response.status < 300:
+            return self._request("ACK", number, extra=credentials)
+        return self._request(
+            "ACK", number, branch=invite.branch, uri=invite.uri, to=response.headers.one("to")
         )
-        return self._request("INVITE", "z9hG4bK-invite", 1, self.target, body)
 
-    def ack(self) -> bytes:
-        """Confirms the answer."""
-        return self._request("ACK", "z9hG4bK-ack", 1, self.contact or self.target)
+    def cancel(self, invite: Outgoing) -> Outgoing:
+        """Takes back an INVITE that was not answered yet."""
+        return self._request("CANCEL", self._sequence, branch=invite.branch, uri=invite.uri)
 
-    def bye(self) -> bytes:
-        """Hangs up."""
-        self._sequence = 2
-        return self._request("BYE", "z9hG4bK-bye", 2, self.contact or self.target)
+    def request(
+        self,
+        method: str,
+        *extra: str,
+        body: str = "",
+        content_type: str = "application/sdp",
+    ) -> Outgoing:
+        """Any other request inside the call; ``extra`` are header lines."""
+        self._sequence += 1
+        return self._request(
+            method, self._sequence, extra=extra, body=body, content_type=content_type
+        )
 
     def answered(self, response: Response) -> None:
-        """Takes over what the answer says of the dialog (RFC 3261, 12.1.2)."""
-        self.to, self.contact = response.to, response.contact
-        self.routes = tuple(reversed(response.routes))
+        """Takes over what the 200 says of the dialog (RFC 3261, 12.1.2)."""
+        self.to = response.headers.one("to")
+        self.routes = tuple(reversed(response.headers.all("record-route")))
+        self.refresh(response.headers)
 
-    def _request(self, method: str, branch: str, number: int, uri: str, body: str = "") -> bytes:
+    def refresh(self, headers: Headers) -> None:
+        """A later INVITE or UPDATE may name another contact."""
+        contact = headers.one("contact")
+        if contact:
+            self.contact = uri_in(contact)
+
+    def owns(self, request: Request) -> bool:
+        """Whether a request of the far end is of this call."""
+        headers = request.headers
+        return headers.one("call-id") == self.call_id and tag_of(headers.one("to")) in (
+            self.tag,
+            # A far end that forgets the tag is still the only one with this Call-ID.
+            "",
+        )
+
+    @property
+    def next_hop(self) -> str:
+        """The address that in-dialog requests go to: the first route, or the contact."""
+        return uri_in(self.routes[0]) if self.routes else self.contact or self.target.text
+
+    @property
+    def own_contact(self) -> str:
+        """A header line: where this side wants requests."""
         host, port = self.local
-        to = self.to or f"<{self.target}>"
+        scheme = self.target.scheme
+        named = scheme == "sip" and self.target.transport != "udp"
+        parameter = f";transport={self.target.transport}" if named else ""
+        return f"Contact: <{scheme}:{self.user}@{bracketed(host)}:{port}{parameter}>"
+
+    def _request(
+        self,
+        method: str,
+        number: int,
+        *,
+        branch: str = "",
+        uri: str = "",
+        to: str = "",
+        extra: tuple[str, ...] = (),
+        body: str = "",
+        content_type: str = "application/sdp",
+    ) -> Outgoing:
+        host, port = self.local
+        uri = uri or self.contact or self.target.text
+        branch = branch or f"z9hG4bK-{self.tag}-{method.lower()}-{number}"
+        domain = self.domain or f"{bracketed(host)}:{port}"
+        via = f"SIP/2.0/{self.target.transport.upper()} {bracketed(host)}:{port}"
         lines = [
             f"{method} {uri} SIP/2.0",
-            f"Via: SIP/2.0/UDP {host}:{port};branch={branch}-{self.tag};rport",
+            f"Via: {via};branch={branch};rport",
             "Max-Forwards: 70",
-            *(f"Route: {route}" for route in self.routes if method != "INVITE"),
-            f"From: <sip:{self.user}@{host}:{port}>;tag={self.tag}",
-            f"To: {to}",
+            *(f"Route: {route}" for route in self.routes),
+            f"From: <{self.target.scheme}:{self.user}@{domain}>;tag={self.tag}",
+            f"To: {to or self.to or f'<{self.target.text}>'}",
             f"Call-ID: {self.call_id}",
             f"CSeq: {number} {method}",
-            f"Contact: <sip:{self.user}@{host}:{port}>",
-            "User-Agent: offhook-bench",
         ]
-        if body:
-            lines.append("Content-Type: application/sdp")
-        lines += [f"Content-Length: {len(body)}", "", body]
-        return "\r\n".join(lines).encode()
-
-
-def parse(message: bytes) -> Response | Request:
-    """Reads one datagram. Raises SipFault."""
-    text = message[:MAX_MESSAGE].decode("utf-8", "replace")
-    head, _, body = text.partition("\r\n\r\n")
-    first, _, rest = head.partition("\r\n")
-    headers = _headers(rest)
-    call_id = _one(headers, "call-id", "i")
-    if found := _REQUEST.match(first):
-        wanted = ("via", "v", "from", "f", "to", "t", "call-id", "i", "cseq")
-        echoed = "\r\n".join(f"{name}: {value}" for name, value in headers if name in wanted)
-        return Request(found[1], call_id, echoed)
-    if not (found := _STATUS.match(first)):
-        raise SipFault(f"neither a SIP request nor a response: {first[:80]!r}")
-    return Response(
-        status=int(found[1]),
-        reason=found[2],
-        call_id=call_id,
-        method=_one(headers, "cseq").rpartition(" ")[2],
-        to=_one(headers, "to", "t"),
-        contact=_uri(_one(headers, "contact", "m")),
-        routes=tuple(value for name, value in headers if name == "record-route"),
-        media=_media(body),
-    )
-
-
-def ok_to(request: Request) -> bytes:
-    """200 to a request of the far end, such as its BYE."""
-    return f"SIP/2.0 200 OK\r\n{request.echoed}\r\nContent-Length: 0\r\n\r\n".encode()
-
-
-def _headers(text: str) -> list[tuple[str, str]]:
-    found = []
-    for line in text.split("\r\n"):
-        name, colon, value = line.partition(":")
-        if colon:
-            found.append((name.strip().lower(), value.strip()))
-    return found
-
-
-def _one(headers: list[tuple[str, str]], *names: str) -> str:
-    return next((value for name, value in headers if name in names), "")
-
-
-def _uri(contact: str) -> str:
-    found = re.search(r"<([^>]*)>", contact)
-    return found[1] if found else contact.partition(";")[0].strip()
-
-
-def _media(body: str) -> tuple[str, int] | None:
-    port = re.search(r"^m=audio (\d+) ", body, re.MULTILINE)
-    host = re.search(r"^c=IN IP[46] (\S+)", body, re.MULTILINE)
-    return (host[1], int(port[1])) if port and host else None
+        if method in ("INVITE", "OPTIONS"):
+            lines += [self.own_contact, f"Allow: {ALLOW}"]
+        lines += [f"User-Agent: {AGENT}", *extra]
+        return Outgoing(method, branch, uri, compose(lines, body, content_type))

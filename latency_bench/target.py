@@ -1,7 +1,10 @@
-"""Who is called: ``sip:...``, ``webrtc:http://...``, ``ws+twilio://...`` or ``self``."""
+"""Who is called: ``sip:...``, ``webrtc:http://...``, ``ws+twilio://...``, ``twilio:http://...``
+or ``self``.
+"""
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -9,7 +12,7 @@ Door = Literal["sip", "webrtc", "twilio"]
 DOORS: tuple[Door, ...] = ("webrtc", "sip", "twilio")
 WAYS = (
     "sip:agent@127.0.0.1:5060, webrtc:http://127.0.0.1:7860/api/offer, "
-    "ws+twilio://127.0.0.1:8765/ws, or self"
+    "ws+twilio://127.0.0.1:8765/ws, twilio:http://127.0.0.1:7860/carriers/twilio/answer, or self"
 )
 
 
@@ -21,7 +24,8 @@ class TargetError(Exception):
 class Target:
     """Whom to call, and by which door.
 
-    ``address``: a SIP URI, the offer's HTTP address, or the WebSocket's (``ws://``, ``wss://``).
+    ``address``: a SIP URI, the offer's HTTP address, or of ``twilio`` the WebSocket's (``ws://``,
+    ``wss://``) or the webhook's (``http://``, ``https://``), whose TwiML names the WebSocket.
     """
 
     door: Door
@@ -31,11 +35,23 @@ class Target:
     username: str | None = None
     """For a digest challenge of a SIP far end; so is the next."""
     password: str | None = None
+    """Of a Twilio webhook: the account's token, which signs it."""
     codec: str | None = None
     """The one to offer over SIP: ``pcmu`` (by default), ``pcma``, ``g722`` or ``opus``."""
+    caller: str | None = None
+    """The number or name that a SIP call comes from; by default ``username``, or ``bench``."""
+    ca_file: Path | None = None
+    """PEM of the authorities that a SIP far end's certificate is checked against; the system's
+    by default."""
 
     def __str__(self) -> str:
-        return self.address if self.door != "webrtc" else f"webrtc:{self.address}"
+        match self.door:
+            case "sip":
+                return self.address
+            case "twilio" if self.address.startswith("ws"):
+                return self.address.replace("://", "+twilio://", 1)
+            case _:
+                return f"{self.door}:{self.address}"
 
 
 def parse_target(text: str) -> Target | None:
@@ -44,10 +60,11 @@ def parse_target(text: str) -> Target | None:
         return None
     if re.match(r"sips?:[^\s]+$", text):
         return Target("sip", text)
-    if text.startswith("webrtc:"):
-        url = text.removeprefix("webrtc:")
-        if urlsplit(url).scheme in ("http", "https") and urlsplit(url).netloc:
-            return Target("webrtc", url)
+    webs: tuple[Door, ...] = ("webrtc", "twilio")
+    for door in webs:
+        url = text.removeprefix(f"{door}:")
+        if url != text and urlsplit(url).scheme in ("http", "https") and urlsplit(url).netloc:
+            return Target(door, url)
     for scheme in ("ws", "wss"):
         if text.startswith(f"{scheme}+twilio://") and urlsplit(text).netloc:
             return Target("twilio", text.replace("+twilio", "", 1))

@@ -9,30 +9,40 @@ import numpy as np
 import pytest
 
 from latency_bench import sip_bench
-from latency_bench.caller_sip import SipCall, SipCaller
 from latency_bench.g711 import encode
-from latency_bench.rtp_wire import FRAME_S, FRAME_SAMPLES, SILENCE, Packet, RtpCall, RtpWire
+from latency_bench.rtp_wire import FRAME_S
+from latency_bench.scripted_call import (
+    FRAME_SAMPLES,
+    SILENCE,
+    Heard,
+    ScriptedAudio,
+    ScriptedCall,
+    ScriptedEvents,
+)
 from latency_bench.sip_bench import bursts, measure, summary
+from latency_bench.sip_call import SipCall
+from latency_bench.target import Target
 
 LOUD = encode(np.full(FRAME_SAMPLES, 9000, np.int16))
 
 
-def _call(delay_s: float, lost: frozenset[int] = frozenset()) -> SipCall:
+def _call(delay_s: float, lost: frozenset[int] = frozenset()) -> ScriptedCall:
     """A caller whose bursts come back ``delay_s`` later, and half a frame into a packet."""
     frames = bursts(5)
     half = FRAME_SAMPLES // 2
     late = SILENCE[:half] + LOUD[:half]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as unused:
-        rtp = RtpCall(unused, frames)
+        audio = ScriptedAudio(unused, frames)
     for index, frame in enumerate(frames):
         at_s = 1000 + index * FRAME_S
-        rtp.sent.append((at_s, index))
+        audio.sent.append(at_s)
         begins = frame != SILENCE and frames[index - 1] == SILENCE
         payload = late if begins else (LOUD if frame != SILENCE else SILENCE)
         if index not in lost:
             arrival_s = at_s + delay_s - FRAME_S / 2
-            rtp.heard.append(Packet(arrival_s, (65000 + index) & 0xFFFF, 0, 0, payload))
-    return SipCall(rtp, 3.0, 1000.0, SipCaller(), RtpWire())
+            audio.heard.append(Heard(arrival_s, (65000 + index) & 0xFFFF, payload))
+    signalling = SipCall(Target("sip", "sip:agent@127.0.0.1"), ScriptedEvents())
+    return ScriptedCall(audio, 3.0, 1000.0, signalling)
 
 
 def test_the_delay_is_known_to_the_sample() -> None:
@@ -52,7 +62,7 @@ def test_lost_packets_are_counted_over_the_wrap_of_their_numbers() -> None:
 
 def test_a_round_without_an_echo_says_none_and_not_zero() -> None:
     call = _call(0.05)
-    call.rtp.heard.clear()
+    call.audio.heard.clear()
     found = summary([measure(call)], None)
     assert found["added_delay_ms"] == {"p50": None, "p99": None, "max": None}
     assert found["bursts_unanswered"] == 4
@@ -74,10 +84,10 @@ def test_a_round_against_a_real_agent(tmp_path: Path) -> None:
 def test_an_agent_that_is_not_there_is_told(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("latency_bench.caller_sip.ANSWER_LIMIT_S", 1.0)
+    monkeypatch.setattr("latency_bench.sip_call.SILENCE_LIMIT_S", 1.0)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as deaf:
         deaf.bind(("127.0.0.1", 0))
         target = f"sip:agent@127.0.0.1:{deaf.getsockname()[1]}"
         args = argparse.Namespace(target=target, calls=[1], seconds=4, json=None, echo=False)
         assert sip_bench.run(args) == 1
-    assert "no answer to INVITE within 1 s" in capsys.readouterr().err
+    assert "no answer to INVITE within 1 s" in capsys.readouterr().err.replace("\n", " ")
