@@ -23,12 +23,12 @@ from loguru import logger
 from numpy.typing import NDArray
 
 from latency_bench.conversation import FRAME_S, Conversation
-from latency_bench.interrupt import unless
+from latency_bench.http_post import post
+from latency_bench.interrupt import first_of, unless
 from latency_bench.leg import Leg
 from latency_bench.recording import CallFailed, CallRecording
 from latency_bench.target import Target
 from latency_bench.utterance import WIRE_RATE_HZ
-from latency_bench.webrtc_offer import post_offer
 from latency_bench.webrtc_stamps import WebRtcStamps
 
 PING_EVERY_S = 1.0
@@ -127,16 +127,12 @@ class _Call:
         self._channel.on("message", self._on_message)
         await self._pc.setLocalDescription(await self._pc.createOffer())
         self._stamps.watch(self._pc)
-        local = self._pc.localDescription
-        offer = {"sdp": local.sdp, "type": local.type}
         url = self._target.address
         self.leg.dialled(time.monotonic())
-        answer = await unless(
-            self._stop, post_offer(url, offer, self._target.token, answer_limit_s)
-        )
+        answer = await unless(self._stop, self._offer(answer_limit_s))
         if answer is not None:
             await self._take(answer)
-            waited = _first_of(CONNECT_LIMIT_S, self._connected, self._over)
+            waited = first_of(CONNECT_LIMIT_S, self._connected, self._over)
             if await unless(self._stop, waited) is False:
                 raise CallFailed(f"{url} answered, but could not be reached for media")
         if self._stop.is_set():
@@ -151,13 +147,13 @@ class _Call:
     async def hold(self, limit_s: float) -> None:
         """Runs until the conversation is over, the agent is gone, ``stop`` or the limit."""
         self._tasks += [asyncio.create_task(self._ping()), asyncio.create_task(self._watch())]
-        if not await _first_of(limit_s, self._over, self._stop):
+        if not await first_of(limit_s, self._over, self._stop):
             self.leg.end("limit", time.monotonic())
         elif self._stop.is_set():
             self.leg.end("stopped", time.monotonic())
         if self._channel.readyState == "open":
             self._channel.send(json.dumps({"type": "hangup"}))
-            await _first_of(HANGUP_LIMIT_S, self._goodbye)
+            await first_of(HANGUP_LIMIT_S, self._goodbye)
 
     async def close(self) -> None:
         """Frees all; nothing of the call runs afterwards."""
@@ -171,8 +167,16 @@ class _Call:
         except TimeoutError:
             logger.warning("a call's connection did not close within {} s", CLOSE_LIMIT_S)
 
-    async def _take(self, answer: dict[str, Any]) -> None:
+    async def _offer(self, limit_s: float) -> bytes:
+        """Posts the offer, which holds all candidates; none are trickled."""
+        local, token = self._pc.localDescription, self._target.token
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        offer = {"sdp": local.sdp, "type": local.type}
+        return await post(self._target.address, limit_s=limit_s, headers=headers, body=offer)
+
+    async def _take(self, reply: bytes) -> None:
         try:
+            answer = json.loads(reply)
             sdp = answer["sdp"]
             await self._pc.setRemoteDescription(RTCSessionDescription(sdp=sdp, type=answer["type"]))
         except Exception as error:  # aiortc's parser raises whatever a stranger's SDP leads it to
@@ -283,15 +287,3 @@ def _mono(frame: av.AudioFrame) -> NDArray[np.int16]:
     samples = frame.to_ndarray().reshape(frame.samples, -1)
     mixed: NDArray[np.int16] = np.rint(samples.mean(axis=1)).astype(np.int16)
     return mixed
-
-
-async def _first_of(limit_s: float, *events: asyncio.Event) -> bool:
-    """Waits for any of ``events``; False where none came within the limit."""
-    waits = [asyncio.create_task(event.wait()) for event in events]
-    try:
-        done, _ = await asyncio.wait(waits, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
-        return bool(done)
-    finally:
-        for wait in waits:
-            wait.cancel()
-        await asyncio.gather(*waits, return_exceptions=True)

@@ -24,3 +24,15 @@ async def unless(stopped: asyncio.Event, work: Coroutine[Any, Any, Result]) -> R
         task.cancel()
         waiting.cancel()
         await asyncio.gather(task, waiting, return_exceptions=True)
+
+
+async def first_of(limit_s: float, *events: asyncio.Event) -> bool:
+    """Waits for any of ``events``; False where none came within the limit."""
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        done, _ = await asyncio.wait(waits, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+        return bool(done)
+    finally:
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
