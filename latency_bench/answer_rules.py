@@ -16,7 +16,7 @@ FEWEST_LATIN = 0.95
 
 _MARKUP = re.compile(
     r"\*\*|__|`|^\s{0,3}#{1,6}\s|^\s*[-*+•]\s|^\s*\d{1,2}[.)]\s|!?\[[^\]]*\]\([^)]*\)|</?[a-zA-Z][^>]*>"
-    r"|^\s*\|.*\|\s*$|\$\$|\\\(",
+    r"|^\s*\|.*\|\s*$|\$\$|\\\(|(?:^|\s)[A-Da-d1-9]\)\s",
     re.MULTILINE,
 )
 _URL = re.compile(r"https?://|\bwww\.|\b[\w-]+\.(?:com|org|net|io|gov|edu)\b", re.IGNORECASE)

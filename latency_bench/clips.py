@@ -78,18 +78,21 @@ class Material:
     prompts: list[Clip] = field(default_factory=list)
     """The agent's own voice."""
 
-    def each(self, count: int) -> list[Clip]:
-        """Up to ``count`` clips of each set, spread evenly over it, the same on every run."""
-        found: list[Clip] = []
-        for group in dict.fromkeys(clip.group for clip in self.clips):
-            found += spread_over([clip for clip in self.clips if clip.group == group], count)
-        return found
-
     def noise(self, kind: str) -> NDArray[np.int16]:
         """The recorded ones of that kind end to end; where there are none, the generated one."""
         of_kind = [noise for noise in self.noises if noise.kind == kind]
         chosen = [noise for noise in of_kind if noise.recorded] or of_kind
         return np.concatenate([at_level(noise.pcm.astype(float), -26.0) for noise in chosen])
+
+
+def of_each(clips: Sequence[Clip], count: int) -> list[Clip]:
+    """Up to ``count`` of each set, spread evenly over it, the same on every run."""
+    groups = dict.fromkeys(clip.group for clip in clips)
+    return [
+        clip
+        for group in groups
+        for clip in spread_over([clip for clip in clips if clip.group == group], count)
+    ]
 
 
 def spread_over(items: Sequence[Clip], count: int) -> list[Clip]:
