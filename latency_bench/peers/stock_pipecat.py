@@ -66,6 +66,7 @@ from models.loading import locate
 
 ALIAS = "local"
 FLUSH_LIMIT_MS = 3000
+REST_S = 0.3
 WARM_UP_SAMPLES = 16_000
 TELEPHONE_RATE_HZ = 8000
 
@@ -144,8 +145,9 @@ class StockPipecat:
         await runner.add_workers(worker)
         await runner.run()
         await asyncio.to_thread(_flush)
+        # Loading holds up whoever talks, and whoever ends the peer together with the call.
+        await asyncio.sleep(REST_S)
         if len(self._calls) == 1 and self._spare is None:
-            # Loading holds up whoever talks; now it is nobody.
             await self.prepare()
 
     def _load(self) -> Parts:

@@ -1,0 +1,68 @@
+"""Stock Pipecat as a peer: a real call with real models, and what its spans tell of it."""
+
+import asyncio
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import onnxruntime
+import psutil
+
+from latency_bench.caller_webrtc import place_call
+from latency_bench.conversation import Conversation
+from latency_bench.figures import CallFigures, TurnFigures
+from latency_bench.otlp_receiver import OtlpReceiver
+from latency_bench.part import spoken_part
+from latency_bench.peers import start
+from latency_bench.questions import synthesised
+from latency_bench.recording import CallRecording
+from latency_bench.span_calls import with_spans
+from latency_bench.turns import turns_of
+from latency_bench.words import word_error_rate
+from models.loading import load_tts
+
+QUESTION = "Where is the nearest train station?"
+STEPS = ("transcript", "end_of_turn", "first_token", "first_clause", "first_audio", "first_packet")
+
+
+async def test_it_answers_a_question_and_its_spans_say_how_long_it_took(tmp_path: Path) -> None:
+    onnxruntime.set_seed(1)
+    voice = load_tts("piper-en_US-joe-medium")
+    question = synthesised([QUESTION], voice)[0]
+    voice.close()
+    config = tmp_path / "short.toml"
+    config.write_text('[agent]\ngreeting = "Hello."\n[llm]\nmax_tokens = 12\n')
+    async with OtlpReceiver() as receiver:
+        async with start("stock-pipecat", otlp_url=receiver.url, config=config) as target:
+            family = psutil.Process().children(recursive=True)
+            assert any("llama_cpp.server" in " ".join(child.cmdline()) for child in family)
+            part = replace(spoken_part(question), wait_s=30.0)
+            recording = await place_call(
+                target, lambda rate_hz: Conversation([part], rate_hz), limit_s=60.0
+            )
+            async with asyncio.timeout(20):
+                while not any(span.name == "conversation" for span in receiver.spans):
+                    await asyncio.sleep(0.1)
+        spans = await receiver.until_quiet(0.5, 5.0)
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert not alive, "the peer or its server outlived it"
+
+    assert (recording.end, recording.missed) == ("completed", ())
+    (measured,) = turns_of(recording)
+    offset_s = time.monotonic() - time.time()
+    (call,) = with_spans([_call(recording, measured)], lambda call: recording, spans, offset_s)
+    (turn,) = call.turns
+    assert (word_error_rate([QUESTION], [turn.heard]) or 0.0) <= 0.5, turn.heard
+    assert turn.answer
+    assert tuple(turn.stages_ms) == STEPS
+    assert turn.inside_ms is not None
+    assert abs(sum(turn.stages_ms.values()) - turn.inside_ms) < 1.0
+    assert turn.outside_gap_ms is not None
+    # Its own clock leaves out the wire and the buffers, and guesses the end of speech to 0.1 s.
+    assert -150 < turn.outside_gap_ms < 3000
+
+
+def _call(recording: CallRecording, turn: TurnFigures) -> CallFigures:
+    return CallFigures(
+        call=0, scenario="question", door=recording.door, outcome=recording.end, turns=(turn,)
+    )
