@@ -102,6 +102,8 @@ class Conversation:
         self._sample = 0
         self._since_s: float | None = None
         self._voice_began_s: float | None = None
+        self._began_s = 0.0
+        """When the part was begun that is being sent, or was last."""
         self._last_voice_s: float | None = None
         self._agent_speaking = False
         self._pending: NDArray[np.int16] = np.zeros(0, np.int16)
@@ -180,7 +182,10 @@ class Conversation:
             case Phase.BETWEEN if part is not None and waited_s >= part.at_s:
                 self._begin(part, now_s, over_agent=self._voiced_lately(now_s))
             case Phase.YIELDING:
-                if not self._voiced_lately(now_s):
+                if self._voice_began_s is not None and self._voice_began_s > self._began_s:
+                    # It had stopped, and began anew before the caller was done.
+                    self._enter(Phase.LISTENING, now_s)
+                elif not self._voiced_lately(now_s):
                     self._enter(Phase.WAITING, now_s)
                 elif waited_s >= pace.listen_limit_s:
                     self._missed(now_s)
@@ -221,7 +226,7 @@ class Conversation:
             text=part.keys or part.text,
             source=part.source,
         )
-        self._pending, self._keys = part.pcm, part.keys
+        self._pending, self._keys, self._began_s = part.pcm, part.keys, now_s
         self._next += 1
         self._enter(Phase.SENDING, now_s)
 
