@@ -5,7 +5,6 @@ Over WebRTC the box tells it during the call; a telephone has no way to.
 
 import asyncio
 import logging
-import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from urllib.parse import quote
 
 import httpx2
 
+from latency_bench.call_fit import misfit_s
 from latency_bench.recording import CallRecording, Event
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ TOLD = ("heard", "answer", "interrupted", "at_ms", "stages_ms", "total_ms", "usa
 
 
 @dataclass(frozen=True, slots=True)
-class _Call:
+class BoxCall:
     """One call of the box; times on the caller's monotonic clock."""
 
     call_id: str
@@ -86,7 +86,7 @@ async def _found(http: httpx2.AsyncClient, recording: CallRecording) -> tuple[Ev
 
 def near(
     records: Sequence[Mapping[str, Any]], recording: CallRecording, offset_s: float
-) -> list[_Call]:
+) -> list[BoxCall]:
     """The box's calls that may be this one: through its door, and begun when it was answered."""
     found = []
     for record in records:
@@ -94,12 +94,12 @@ def near(
         ended = record["ended_at"]
         ended_s = None if ended is None else _seconds(ended) + offset_s
         if record["door"] == recording.door and abs(began_s - recording.answered_s) <= NEAR_S:
-            found.append(_Call(record["call_id"], began_s, ended_s))
+            found.append(BoxCall(record["call_id"], began_s, ended_s))
     return found
 
 
 def chosen(
-    calls: Sequence[_Call],
+    calls: Sequence[BoxCall],
     told: Sequence[Sequence[Mapping[str, Any]]],
     recording: CallRecording,
     offset_s: float,
@@ -116,14 +116,11 @@ def chosen(
 
 
 def _misfit_s(
-    call: _Call, turns: Sequence[Mapping[str, Any]], recording: CallRecording, offset_s: float
+    call: BoxCall, turns: Sequence[Mapping[str, Any]], recording: CallRecording, offset_s: float
 ) -> float:
-    """By how much the caller's last words lie from where the box heard them end."""
-    ended_s = [recording.sent.time_s(said.last) for said in recording.said]
     heard_s = [_seconds(turn["at"]) + offset_s for turn in turns if turn["turn"] and turn["at"]]
-    if not ended_s or not heard_s:
-        return abs(call.began_s - recording.answered_s)
-    return statistics.median(min(abs(heard - ended) for ended in ended_s) for heard in heard_s)
+    fits_s = misfit_s(recording, heard_s)
+    return abs(call.began_s - recording.answered_s) if fits_s is None else fits_s
 
 
 def events_of_turns(

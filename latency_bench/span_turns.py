@@ -59,6 +59,11 @@ class Conversation:
     ended_s: float
     turns: tuple[_Turn, ...]
 
+    @property
+    def speech_ends_s(self) -> list[float]:
+        """When the caller stopped speaking, as the agent heard it, in seconds since 1970."""
+        return [turn.speech_end_s for turn in self.turns if turn.speech_end_s is not None]
+
     def events(self, offset_s: float) -> list[Event]:
         """Its turns as the box would tell them; ``offset_s``: from that clock to the monotonic."""
         numbers = range(0 if self.turns and self.turns[0].greets else 1, len(self.turns) + 1)

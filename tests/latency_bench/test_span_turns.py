@@ -73,9 +73,7 @@ def test_a_turn_that_was_taken_up_again_is_one_turn_with_the_last_answer() -> No
             parent="turn2",
             attributes={"metrics.ttfb": 0.3, "gen_ai.operation.name": "chat"},
         ),
-        span(
-            "tts", 15, 16, parent="turn2", attributes={"metrics.ttfb": 0.25, "text": "Of course."}
-        ),
+        span("tts", 15, 16, parent="turn2", attributes=spoken),
         user_bot_latency_seconds=1.3,
     )
     (event,) = events_of([span("conversation", 0, 30, id="call"), *spans], -EPOCH_S)

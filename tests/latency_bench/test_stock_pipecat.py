@@ -10,13 +10,12 @@ import psutil
 
 from latency_bench.caller_webrtc import place_call
 from latency_bench.conversation import Conversation
-from latency_bench.figures import CallFigures, TurnFigures
 from latency_bench.otlp_receiver import OtlpReceiver
 from latency_bench.part import spoken_part
 from latency_bench.peers import start
 from latency_bench.questions import synthesised
-from latency_bench.recording import CallRecording
 from latency_bench.span_calls import with_spans
+from latency_bench.span_turns import conversations_of
 from latency_bench.turns import turns_of
 from latency_bench.words import word_error_rate
 from models.loading import load_tts
@@ -48,10 +47,8 @@ async def test_it_answers_a_question_and_its_spans_say_how_long_it_took(tmp_path
     assert not alive, "the peer or its server outlived it"
 
     assert (recording.end, recording.missed) == ("completed", ())
-    (measured,) = turns_of(recording)
     offset_s = time.monotonic() - time.time()
-    (call,) = with_spans([_call(recording, measured)], lambda call: recording, spans, offset_s)
-    (turn,) = call.turns
+    (turn,) = turns_of(with_spans(recording, conversations_of(spans), offset_s))
     assert (word_error_rate([QUESTION], [turn.heard]) or 0.0) <= 0.5, turn.heard
     assert turn.answer
     assert tuple(turn.stages_ms) == STEPS
@@ -60,9 +57,3 @@ async def test_it_answers_a_question_and_its_spans_say_how_long_it_took(tmp_path
     assert turn.outside_gap_ms is not None
     # Its own clock leaves out the wire and the buffers, and guesses the end of speech to 0.1 s.
     assert -150 < turn.outside_gap_ms < 3000
-
-
-def _call(recording: CallRecording, turn: TurnFigures) -> CallFigures:
-    return CallFigures(
-        call=0, scenario="question", door=recording.door, outcome=recording.end, turns=(turn,)
-    )
