@@ -74,15 +74,15 @@ def _holes(powers: NDArray[np.float64], level_dbfs: float) -> list[tuple[int, in
         (before >= least) & (before >= step * mean(at + EDGE, at + EDGE + INSIDE))
     )
     rises = np.flatnonzero((after >= least) & (after >= step * mean(at - INSIDE, at)))
-    found: list[tuple[int, int]] = []
     shortest, longest = HOLE_WINDOWS
-    for end in rises.tolist():
-        place = int(np.searchsorted(falls, end - shortest, side="right")) - 1
-        if place < 0 or (found and end <= found[-1][1] + BEFORE):
-            continue
-        first = int(falls[place])
-        voice = min(before[first], after[end])
-        if end - first <= longest and powers[first + EDGE : end].max() * depth <= voice:
+    found: list[tuple[int, int]] = []
+    # One edge is seen from several windows, of which the last is where the voice is back.
+    for end in rises[np.flatnonzero(np.diff(rises, append=count + 1) > 1)].tolist():
+        quiet = powers[max(0, end - longest - 1) : end] * depth <= after[end]
+        length = int(np.argmin(quiet[::-1])) if not quiet.all() else len(quiet)
+        first = end - length
+        edges = falls[np.searchsorted(falls, first - EDGE) :]
+        if shortest <= length <= longest and len(edges) and edges[0] <= first:
             found.append((first, end))
     return found
 

@@ -73,7 +73,7 @@ def outcome_of(recording: CallRecording) -> tuple[Outcome, str]:
     if len(recording.received.pcm) or recording.end == "stopped":
         return recording.end, recording.reason
     if len(recording.packets.at_s):
-        reason = f"{len(recording.packets.at_s)} packets came, none that could be decoded"
+        reason = f"none of the packets that came ({len(recording.packets.at_s)}) could be decoded"
         return "bad_codec", "; ".join([reason, *recording.notes])
     return "no_audio", recording.reason or "answered, and no packet of sound came"
 
