@@ -72,6 +72,11 @@ class BoxProcess:
     ) -> None:
         await asyncio.shield(asyncio.to_thread(self._stop))
 
+    @property
+    def pid(self) -> int:
+        """The first of its processes."""
+        return self._process.pid
+
     async def until_ready(self, limit_s: float) -> float:
         """Waits for ``/api/status``; returns ``ready_s``. Raises BoxFailed."""
         while not await asyncio.to_thread(_answers, f"{self.url}/api/status"):

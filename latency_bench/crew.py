@@ -178,11 +178,13 @@ class Crew:
         jobs: Iterable[Job],
         done: Callable[[CallFigures], Awaitable[None]],
         delay_s: Callable[[Job], float] = lambda job: 0.0,
+        lines: int | None = None,
     ) -> None:
         """Places all of them, as many at once as there are callers, in order.
 
         ``jobs`` may go on for ever: each is drawn as a caller is free for it. ``done`` takes each
-        call as it ends; ``delay_s``: how long a caller waits before a job.
+        call as it ends; ``delay_s``: how long a caller waits before a job; ``lines``: how many of
+        the callers work (all).
         """
         waiting = iter(jobs)
 
@@ -198,7 +200,7 @@ class Crew:
                 await done(await caller.place(job))
 
         async with asyncio.TaskGroup() as tasks:
-            for place in range(self._size):
+            for place in range(self._size if lines is None else lines):
                 tasks.create_task(one(place), name=f"caller {place}")
 
     async def _pause(self, seconds: float) -> None:
