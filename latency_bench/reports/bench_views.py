@@ -6,7 +6,7 @@ from typing import Any
 from markupsafe import Markup
 
 from latency_bench.report import STAGE_NAMES
-from latency_bench.reports.charts import Line, both, lines
+from latency_bench.reports.charts import NARROW, Line, both, lines
 from latency_bench.reports.report_file import Level, Report, Sample
 from latency_bench.reports.wording import NOTHING, count, ms, number, percent, plain
 
@@ -60,7 +60,7 @@ def capacity_view(report: Report) -> dict[str, Any]:
     ]
     told = " and ".join(word for word in words if word)
     more = [
-        (name, both(_small(name, figure, report.levels)))
+        (name, _small(name, figure, report.levels))
         for name, figure in _MEASURED
         if sum(figure(level) is not None for level in report.levels) > 1
     ]
@@ -123,7 +123,7 @@ def soak_view(report: Report) -> dict[str, Any]:
     for name, key, figure in _SAMPLED:
         points = [(sample.at_s / 3600, figure(sample)) for sample in report.samples]
         if sum(value is not None for _, value in points) > 1:
-            drawn.append((name, both(_trend_chart(name, points, key))))
+            drawn.append((name, _trend_chart(name, points, key)))
     return {
         "soak_charts": drawn,
         "trend_rows": [
@@ -173,32 +173,27 @@ def numeric_columns(rows: Sequence[Sequence[object]]) -> tuple[int, ...]:
     )
 
 
-def _small(
-    name: str, figure: Callable[[Level], float | None], levels: Sequence[Level]
-) -> Callable[[float], Markup]:
-    points = [(float(level.calls), figure(level)) for level in levels]
-    return lambda width: lines(
-        [Line(name, points, "second")],
-        width,
+def _small(name: str, figure: Callable[[Level], float | None], levels: Sequence[Level]) -> Markup:
+    return lines(
+        [Line(name, [(float(level.calls), figure(level)) for level in levels], "second")],
+        NARROW,
         x_name="calls at once",
-        y_name=name,
+        y_name="",
         label=f"{name} by calls at once",
-        height=190,
+        height=180,
         x_ticks=[level.calls for level in levels],
     )
 
 
-def _trend_chart(
-    name: str, points: Sequence[tuple[float, float | None]], key: str
-) -> Callable[[float], Markup]:
-    return lambda width: lines(
+def _trend_chart(name: str, points: Sequence[tuple[float, float | None]], key: str) -> Markup:
+    return lines(
         [Line(name, points, "second" if key != "v2v_p50_ms" else "p50")],
-        width,
+        NARROW,
         x_name="hours",
-        y_name=name,
+        y_name="",
         label=f"{name} over the hours",
         from_zero=key == "v2v_p50_ms",
-        height=210,
+        height=200,
     )
 
 

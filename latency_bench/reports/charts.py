@@ -3,6 +3,7 @@
 Colours come from the page's classes; nothing is told by colour alone.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from markupsafe import Markup
 from latency_bench.figures import CallFigures, TurnFigures
 from latency_bench.report import STAGE_NAMES
 from latency_bench.reports.anchors import Anchor
-from latency_bench.reports.svg import Points, drawing, line, path, tag, text, ticks
+from latency_bench.reports.svg import Points, drawing, line, path, tag, text, tick_size, ticks
 from latency_bench.reports.wording import number, plain
 
 WIDE, NARROW = 960.0, 400.0
@@ -97,12 +98,10 @@ def cdf(series: Sequence[Series], anchors: Sequence[Anchor], width: float) -> Ma
                 parts.append(
                     tag("circle", cx=x(at_ms), cy=y(share), r=4.5, class_=f"mark {one.class_}")
                 )
-    if len(series) >= 1:
-        parts += _percentile_names(series[0], top_ms, x, y, width)
-        beyond = sum(value > top_ms for value in series[0].values)
-        if beyond:
-            words = f"{beyond} beyond →"
-            parts.append(text(width - right, y(0) - 8, words, "beyond", "end"))
+    parts += _percentile_names(series, top_ms, x, y)
+    beyond = sum(value > top_ms for value in series[0].values)
+    if beyond:
+        parts.append(text(width - right, y(0) - 8, f"{beyond} beyond →", "beyond", "end"))
     parts.append(line(left, head, left, y(0), "cursor"))
     label = "Share of answers begun by each moment. " + " ".join(
         f"{one.name}: half within {np.percentile(one.values, 50):.0f} ms, 95% within "
@@ -121,6 +120,27 @@ def cdf(series: Sequence[Series], anchors: Sequence[Anchor], width: float) -> Ma
     )
 
 
+def histogram(values: Sequence[float]) -> Markup:
+    """How the latencies are spread, small, on an axis that begins at 0."""
+    top_ms = max(1000.0, min(max(values), float(np.percentile(values, 99)) * 1.2))
+    counts, edges = np.histogram(np.clip(values, 0, top_ms), bins=40, range=(0, top_ms))
+    tallest = int(counts.max())
+    bars = [
+        tag(
+            "rect",
+            x=300 * float(edge) / top_ms + 0.5,
+            y=70 - 66 * int(many) / tallest,
+            width=6.5,
+            height=66 * int(many) / tallest,
+            rx=1.5,
+        )
+        for many, edge in zip(counts, edges[:-1], strict=True)
+        if many
+    ]
+    label = f"Spread of {len(values)} latencies between {min(values):.0f} and {max(values):.0f} ms"
+    return drawing(300, 72, label, [*bars, line(0, 71, 300, 71, "zero")], "histogram")
+
+
 def turn_dots(
     by_scenario: Mapping[str, Sequence[tuple[CallFigures, TurnFigures]]], width: float
 ) -> Markup:
@@ -128,7 +148,7 @@ def turn_dots(
     wide = width == WIDE
     values = [t.v2v_ms for pairs in by_scenario.values() for _, t in pairs if t.v2v_ms is not None]
     top_ms = latency_top([Series("", values or [1000.0], "")])
-    left, right = (186.0, 96.0) if wide else (10.0, 66.0)
+    left, right = (186.0, 106.0) if wide else (10.0, 76.0)
     row_h = 40.0 if wide else 52.0
     height = row_h * len(by_scenario) + 36
     plot_w = width - left - right
@@ -141,7 +161,7 @@ def turn_dots(
     for at_ms in ticks(top_ms, 10 if wide else 4):
         parts.append(line(x(at_ms), 4, x(at_ms), floor, "grid"))
         parts.append(text(x(at_ms), floor + 16, f"{at_ms:,.0f}", "tick", "middle"))
-    parts.append(text(width - right + 14, floor + 16, "no answer", "tick"))
+    parts.append(text(width, floor + 16, "no answer", "tick", "end"))
     for row, (name, pairs) in enumerate(by_scenario.items()):
         middle = row_h * row + (row_h / 2 + 2 if wide else row_h * 0.66)
         shown = plain(name, 26)
@@ -152,7 +172,7 @@ def turn_dots(
         parts.append(line(left, middle, width - right, middle, "row"))
         lanes: dict[int, int] = {}
         for call, turn in pairs:
-            at = width - right + 38 if turn.v2v_ms is None else x(turn.v2v_ms)
+            at = width - 28 if turn.v2v_ms is None else x(turn.v2v_ms)
             lane = lanes.get(round(at / 5), 0)
             lanes[round(at / 5)] = lane + 1
             offset = (lane + 1) // 2 * (1 if lane % 2 else -1) * 4.5
@@ -218,15 +238,18 @@ def lines(
 ) -> Markup:
     """Lines over a common axis. ``limit`` is a height not to pass, ``upright`` a place on x."""
     wide = width == WIDE
-    left, right, head, bottom = (64.0, 24.0, 26.0, 42.0) if wide else (50.0, 10.0, 26.0, 40.0)
+    left, right, bottom = (64.0, 24.0, 42.0) if wide else (50.0, 10.0, 40.0)
+    head = 26.0 if y_name else 8.0
     xs = [x for one in series for x, _ in one.points]
     ys = [y for one in series for _, y in one.points if y is not None] or [1.0]
     if limit is not None:
         ys.append(limit[0])
     x_low, x_high = min(xs), max(xs)
     x_span = x_high - x_low or 1.0
-    low = 0.0 if from_zero else min(ys) - 0.15 * (max(ys) - min(ys) or 1.0)
-    high = max(ys) + 0.08 * (max(ys) - low or 1.0)
+    low = 0.0 if from_zero else min(ys)
+    step = tick_size(max(max(ys) - low, 1e-9) if from_zero else max(ys) - low or 4.0, 4)
+    low = math.floor(low / step) * step
+    high = max(max(ys) + 0.06 * (max(ys) - low), low + step)
     plot_w, plot_h = width - left - right, height - head - bottom
 
     def x(at: float) -> float:
@@ -235,9 +258,8 @@ def lines(
     def y(value: float) -> float:
         return head + plot_h * (1 - (value - low) / (high - low))
 
-    parts = [text(left, 14, y_name, "axis-name")]
-    for step in ticks(high - low, 5):
-        value = low + step
+    parts = [text(left, 14, y_name, "axis-name")] if y_name else []
+    for value in np.arange(low, high + step * 1e-6, step).tolist():
         parts.append(line(left, y(value), width - right, y(value), "grid"))
         parts.append(text(left - 8, y(value) + 4, number(round(value, 4)), "tick", "end"))
     marks = list(x_ticks) if x_ticks is not None else [x_low + t for t in ticks(x_span, 6)]
@@ -329,28 +351,29 @@ def _steps(
 
 
 def _percentile_names(
-    one: Series,
+    series: Sequence[Series],
     top_ms: float,
     x: Callable[[float], float],
     y: Callable[[float], float],
-    width: float,
 ) -> list[Markup]:
+    """P50 and P95 of the soonest curve, where there is room: to its left lies no other. Of two
+    agents the later one's as well, to its right."""
+    ordered = sorted(series, key=lambda one: float(np.percentile(one.values, 50)))
+    pairs = [(ordered[0], False)]
+    if any(one.class_ == "second" for one in series):
+        pairs.append((ordered[-1], True))
     parts = []
-    for share, name in ((0.5, "P50"), (0.95, "P95")):
-        at_ms = float(np.percentile(one.values, 100 * share))
-        if at_ms > top_ms:
-            continue
-        words = f"{name} {at_ms:,.0f} ms"
-        end = x(at_ms) + 12 + LETTER * len(words) > width
-        parts.append(
-            text(
-                x(at_ms) + (-11 if end else 11),
-                y(share) + 17,
-                words,
-                "mark-name",
-                "end" if end else "start",
-            )
-        )
+    for one, after in pairs:
+        for share, name in ((0.5, "P50"), (0.95, "P95")):
+            at_ms = float(np.percentile(one.values, 100 * share))
+            if at_ms > top_ms:
+                continue
+            words = f"{name} {at_ms:,.0f} ms"
+            room = x(at_ms) - 12 - LETTER * len(words) > x(0.0)
+            if room and not after:
+                parts.append(text(x(at_ms) - 12, y(share) + 4, words, "mark-name", "end"))
+            else:
+                parts.append(text(x(at_ms) + 12, y(share) + 18, words, "mark-name"))
     return parts
 
 

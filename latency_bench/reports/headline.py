@@ -192,13 +192,16 @@ def _summary_figures(report: Report) -> list[Figure]:
 def _soak_figures(report: Report) -> list[Figure]:
     return [
         Figure(
-            f"{spoken_name(name)} an hour",
+            f"{spoken_name(name)} drifts",
             NOTHING if trend.per_hour is None else f"{trend.per_hour:+.3g}",
-            "",
+            f"{_UNITS.get(name.rpartition('_')[2], '')} an hour".strip(),
             _drift(trend),
         )
         for name, trend in report.trends.items()
     ]
+
+
+_UNITS = {"ms": "ms", "mb": "MB"}
 
 
 def _drift(trend: Trend) -> str:

@@ -143,13 +143,15 @@ function decode(text) {
 }
 function peaksOf(call) {
   if (call.peaks && !call.peaks.decoded) {
-    call.peaks.decoded = { caller: decode(call.peaks.caller), agent: decode(call.peaks.agent) };
+    const decoded = { caller: decode(call.peaks.caller), agent: decode(call.peaks.agent) };
+    decoded.loudest = Math.max(24, decoded.caller.reduce((a, b) => Math.max(a, b), 0), decoded.agent.reduce((a, b) => Math.max(a, b), 0));
+    call.peaks.decoded = decoded;
   }
   return call.peaks ? call.peaks.decoded : null;
 }
 const lengthOf = (call) => Math.max(call.duration_s, call.peaks ? call.peaks.bytes * call.peaks.step_s : 0, 1);
 
-function wave(peaks, step_s, from, to, width, middle, half) {
+function wave(peaks, loudest, step_s, from, to, width, middle, half) {
   let top = "";
   const below = [];
   for (let x = 0; x < width; x += 1) {
@@ -158,7 +160,7 @@ function wave(peaks, step_s, from, to, width, middle, half) {
     let peak = 0;
     for (let place = Math.max(0, first); place < Math.min(last, peaks.length); place += 1) peak = Math.max(peak, peaks[place]);
     /* Quiet speech is to be seen: the square root lifts it. */
-    const reach = Math.max(0.4, Math.sqrt(peak / 127) * half);
+    const reach = Math.max(0.4, Math.sqrt(peak / loudest) * half);
     top += `${x ? "L" : "M"}${x} ${(middle - reach).toFixed(1)}`;
     below.push(`L${x} ${(middle + reach).toFixed(1)}`);
   }
@@ -223,7 +225,7 @@ function draw() {
   }
   parts.push(...spans.filter(Boolean));
   for (const [who, middle, half] of lanes) {
-    if (peaks) parts.push(shape("path", { d: wave(peaks[who], call.peaks.step_s, from, to, width, middle, half), class: `wave ${who}` }));
+    if (peaks) parts.push(shape("path", { d: wave(peaks[who], peaks.loudest, call.peaks.step_s, from, to, width, middle, half), class: `wave ${who}` }));
     parts.push(shape("line", { x1: 0, x2: width, y1: middle, y2: middle, class: "rule" }));
   }
   parts.push(...marks);
@@ -264,8 +266,8 @@ function drawOverview() {
   const peaks = peaksOf(call);
   const parts = [];
   if (peaks) {
-    parts.push(shape("path", { d: wave(peaks.caller, call.peaks.step_s, 0, length, width, 10, 8), class: "wave caller" }));
-    parts.push(shape("path", { d: wave(peaks.agent, call.peaks.step_s, 0, length, width, 25, 8), class: "wave agent" }));
+    parts.push(shape("path", { d: wave(peaks.caller, peaks.loudest, call.peaks.step_s, 0, length, width, 10, 8), class: "wave caller" }));
+    parts.push(shape("path", { d: wave(peaks.agent, peaks.loudest, call.peaks.step_s, 0, length, width, 25, 8), class: "wave agent" }));
   } else {
     for (const turn of call.turns) {
       const scale = width / length;
@@ -426,6 +428,7 @@ function open(call, part = null) {
   find("turn-title").textContent = call.turns.length ? "Turn" : "No turn took place";
   find("turn-body").replaceChildren();
   drawOverview();
+  draw();
   const turn = call.turns.find((one) => one.part === part);
   if (turn) choose(turn);
   else {

@@ -22,7 +22,15 @@ from latency_bench.figures import CallFigures, TurnFigures
 from latency_bench.report import STAGE_NAMES
 from latency_bench.reports import bench_views
 from latency_bench.reports.anchors import ANCHORS, HOW_WORDS
-from latency_bench.reports.charts import Series, both, cdf, latency_top, turn_dots, waterfall
+from latency_bench.reports.charts import (
+    Series,
+    both,
+    cdf,
+    histogram,
+    latency_top,
+    turn_dots,
+    waterfall,
+)
 from latency_bench.reports.clips import Clips, gather
 from latency_bench.reports.expectations import expected, measured, rule_rows, unmet
 from latency_bench.reports.headline import Status, figures, verdict
@@ -149,11 +157,18 @@ def typical_turns(report: Report) -> list[tuple[str, CallFigures, TurnFigures]]:
 
 
 def _run_view(report: Report) -> dict[str, Any]:
-    view: dict[str, Any] = {"cdf": None, "cdf_series": [], "dots": None, "waterfalls": []}
+    view: dict[str, Any] = {
+        "cdf": None,
+        "cdf_series": [],
+        "histogram": None,
+        "dots": None,
+        "waterfalls": [],
+    }
     series = cdf_series(report)
     if series:
         view["cdf"] = both(lambda width: cdf(series, ANCHORS, width))
         view["cdf_series"] = series
+        view["histogram"] = histogram(series[0].values)
         top_ms = latency_top(series)
         view["anchors"] = [anchor for anchor in ANCHORS if anchor.at_ms <= top_ms]
     owing = {

@@ -1,5 +1,6 @@
 """SVG as text, with everything escaped. Widths are in the drawing's own units."""
 
+import math
 from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup, escape
@@ -52,16 +53,18 @@ def path(points: Points, class_: str, close_at: float | None = None) -> Markup:
     return tag("path", d=written, class_=class_)
 
 
+def tick_size(span: float, most: int) -> float:
+    """The round step that divides ``span`` (over 0) into at most ``most``."""
+    power = 10.0 ** math.floor(math.log10(span / most))
+    return next(step * power for step in (1, 2, 2.5, 5, 10) if span / (step * power) <= most)
+
+
 def ticks(top: float, most: int) -> list[float]:
     """Round figures from 0 to ``top``, at most ``most`` of them beside the 0."""
     if top <= 0:
         return [0.0]
-    for power in range(-6, 12):
-        for step in (1, 2, 2.5, 5):
-            size = step * 10.0**power
-            if top / size <= most:
-                return [size * place for place in range(int(top / size + 1e-9) + 1)]
-    return [0.0, top]
+    size = tick_size(top, most)
+    return [size * place for place in range(int(top / size + 1e-9) + 1)]
 
 
 def _short(value: str | float) -> str:
