@@ -36,7 +36,7 @@ def over(
 
 
 @given(stop_ms=st.integers(20, 2900), wait_ms=st.integers(30, 2000))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_an_agent_stops_so_long_after_the_first_sound_and_answers_after_the_last(
     stop_ms: int, wait_ms: int
 ) -> None:

@@ -127,7 +127,7 @@ def test_holes_of_a_certain_length_are_counted(hole_ms: int, counts: bool) -> No
 
 
 def test_a_voice_with_holes_is_told_from_a_whole_one() -> None:
-    whole = voice(6, 3, 48_000)
+    whole = voice(4, 3, 48_000)
     chopped = whole.copy()
     for at in range(4800, len(whole), 9600):
         chopped[at : at + 960] = 0
