@@ -215,7 +215,7 @@ def _reply(reply: Span, said: Sequence[Span], below: Sequence[Span]) -> _Turn:
             if (heard_s := last.number("lk.transcription_delay")) is not None:
                 marks["transcript"] = speech_end_s + heard_s
     for mark, node, names in (
-        ("first_token", "llm_node", ("lk.response.ttft",)),
+        ("first_token", "llm_node", ("lk.response.ttft", "gen_ai.response.time_to_first_chunk")),
         ("first_audio", "tts_node", ("lk.response.ttfb",)),
     ):
         span = next((span for span in below if span.name == node), None)
