@@ -132,7 +132,7 @@ class Leg:
         return CallRecording(
             door=door,
             codec=codec,
-            sent=stream_of(self._sent, self.rate_hz),
+            sent=stream_of(self._sent, self.rate_hz, paused=False),
             received=stream_of(self._received, self.rate_hz),
             packets=Packets(
                 np.array([at_s for at_s, _, _ in log], np.float64),

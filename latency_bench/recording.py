@@ -113,12 +113,13 @@ class CallRecording:
     """What was unusual on the wire, such as packets of an unknown payload type."""
 
 
-def stream_of(frames: Sequence[Frame], rate_hz: int) -> Stream:
+def stream_of(frames: Sequence[Frame], rate_hz: int, *, paused: bool = True) -> Stream:
     """Frames on one line of time, in the order of their timestamps.
 
     What was never sent or never came is silence: its length is told by the timestamps, and
     where these go on without a gap though the frame came late (an agent that sends nothing
-    while it is silent), by the arrival.
+    while it is silent), by the arrival. Not so with ``paused`` False: of what the caller itself
+    sent, each frame is there, in its place, however late it was handed over.
     """
     ordered = sorted(frames, key=lambda frame: frame.pts)
     pieces: list[NDArray[np.int16]] = []
@@ -131,7 +132,7 @@ def stream_of(frames: Sequence[Frame], rate_hz: int) -> Stream:
             ended_s = before.at_s + len(before.pcm) / rate_hz
             missing = frame.pts - before.pts - len(before.pcm)
             late_s = frame.at_s - ended_s
-            if missing <= 0 and late_s > SILENT_PATH_S:
+            if paused and missing <= 0 and late_s > SILENT_PATH_S:
                 missing = round(late_s * rate_hz)
             if missing > 0:
                 pieces.append(np.zeros(missing, np.int16))

@@ -18,8 +18,11 @@ from constructed_call import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from latency_bench.conversation import Conversation, Pace
 from latency_bench.findings import Findings
+from latency_bench.leg import Leg
 from latency_bench.measure import cost_of, measure_call, outcome_of, turns_of, unplaced
+from latency_bench.part import Part
 from latency_bench.recording import CallEnd, CallFailed, stream_of
 from latency_bench.summary import stage_spreads
 
@@ -177,6 +180,24 @@ def test_frames_are_put_in_order_and_what_never_came_is_silence() -> None:
     assert not stream.pcm[FRAME * 2 : FRAME * 4].any()
     assert stream.time_s(FRAME * 4) == made[4].at_s
     assert len(stream_of([], RATE_HZ).pcm) == 0 and stream_of([], RATE_HZ).segments == []
+
+
+def test_a_caller_that_stalls_still_knows_what_it_sent_when() -> None:
+    pcm = tone(RATE_HZ)
+    part = Part(0, "speech", pcm, RATE_HZ, 0, len(pcm) - 1)
+    leg = Leg(Conversation([part], RATE_HZ, Pace(greeting_limit_s=0.1, pause_s=0)), lambda: None)
+    leg.answered(ANSWERED_S)
+    now_s = ANSWERED_S
+    for number in range(100):
+        # Half a second late, in the middle of the words.
+        now_s += 0.5 if number == 30 else 0.02
+        leg.next_frame(now_s)
+    leg.end("completed", now_s)
+    recording = leg.recording("sip", "PCMU/8000", RATE_HZ)
+    (said,) = recording.said
+    assert np.array_equal(recording.sent.pcm[said.first : said.last + 1], pcm)
+    (turn,) = turns_of(recording)
+    assert turn.ended_s - turn.began_s == pytest.approx(1.48, abs=0.001)
 
 
 def test_a_call_is_measured_from_dialling_to_its_end() -> None:
