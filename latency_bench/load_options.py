@@ -94,6 +94,57 @@ def add_capacity_parser(kinds: "argparse._SubParsersAction[argparse.ArgumentPars
     parser.set_defaults(func=_run_capacity)
 
 
+def add_soak_parser(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """`offhook bench soak`."""
+    parser = kinds.add_parser(
+        "soak",
+        help="calls for hours: does memory, or latency, grow?",
+        description="Calls without a break and says whether memory, open files, threads or "
+        "latency grow, with a confidence interval. Figures are written to --out as they come; "
+        "the same command goes on with a soak that was stopped. Ctrl-C still reports.",
+    )
+    add_target(parser, optional=True)
+    parser.add_argument(
+        "--hours",
+        type=_hours,
+        default=1.0,
+        metavar="H",
+        help="how long (default: 1)",
+    )
+    parser.add_argument(
+        "--concurrency",
+        type=number(1, 64),
+        default=1,
+        metavar="C",
+        help="calls at once, each from a process of its own (default: 1)",
+    )
+    parser.add_argument(
+        "--every",
+        type=seconds,
+        default=30.0,
+        metavar="S",
+        help="how often to look at the box (default: 30)",
+    )
+    _add_habits(parser)
+    add_session_arguments(parser)
+    parser.add_argument("--name", metavar="TEXT", help="what the report calls the target")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="where samples go as they come (samples.jsonl)"
+    )
+    add_output_arguments(parser)
+    parser.set_defaults(func=_run_soak)
+
+
+def _hours(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1000:
+        raise argparse.ArgumentTypeError(f"must be hours, over 0 and at most 1000, not {text!r}")
+    return value
+
+
 def _add_habits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--think",
@@ -125,5 +176,11 @@ def _read(read: Callable[[str], T], text: str) -> T:
 
 def _run_capacity(args: argparse.Namespace) -> int:
     from latency_bench.capacity import run
+
+    return run(args)
+
+
+def _run_soak(args: argparse.Namespace) -> int:
+    from latency_bench.soak import run
 
     return run(args)
