@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from latency_bench.recording import SILENT_PATH_S
+
 FRAME_S = 0.02
 QUEUE_LIMIT_S = 900.0
 
@@ -40,6 +42,7 @@ class Playout:
         """When all that is queued will have been played."""
         self._origin_s: float | None = None
         self._next_pts = 0
+        self._cleared_s: float | None = None
 
     def media(self, pcm: NDArray[np.int16], at_s: float) -> bool:
         """Audio arrived, shape (samples,); False where the buffer is full and it is dropped."""
@@ -58,6 +61,7 @@ class Playout:
 
     def clear(self, at_s: float) -> None:
         """Drops what was not played by ``at_s``; marks for it come back now."""
+        self._cleared_s = at_s
         kept: deque[tuple[NDArray[np.int16], float]] = deque()
         for pcm, begins_s in self._queue:
             heard = pcm[: max(0, round((at_s - begins_s) * self._rate_hz))]
@@ -99,8 +103,13 @@ class Playout:
     def _place(self, begins_s: float, samples: int) -> int:
         if self._origin_s is None:
             self._origin_s = begins_s
-        # Pieces end to end stay so; rounding must neither overlap them nor tear them apart.
+        # A short wait for the next piece is the network's jitter, which its time tells of; as
+        # silence it would cut a voice into pieces too short to be one. RTP is read the same way.
         due = round((begins_s - self._origin_s) * self._rate_hz)
-        pts = due if due > self._next_pts + 1 else self._next_pts
+        allowed = SILENT_PATH_S * self._rate_hz
+        if self._cleared_s is not None and begins_s >= self._cleared_s:
+            # Here the agent fell silent, for however short.
+            allowed, self._cleared_s = 1.0, None
+        pts = due if due - self._next_pts > allowed else self._next_pts
         self._next_pts = pts + samples
         return pts

@@ -83,3 +83,16 @@ def test_no_sound_takes_no_time_and_too_much_is_dropped() -> None:
     minute = sound(60.0)
     kept = [playout.media(minute, 1.0) for _ in range(30)]
     assert kept.count(True) == QUEUE_LIMIT_S // 60 + 1 and kept[-1] is False
+
+
+def test_a_voice_whose_pieces_come_late_stays_in_one_piece_with_its_times() -> None:
+    playout = Playout(RATE_HZ)
+    for at_s in (10.0, 10.05, 10.07):
+        playout.media(sound(0.02), at_s)
+    pieces = playout.played(11.0)
+    assert [piece.pts for piece in pieces] == [0, 160, 320]
+    assert [piece.at_s for piece in pieces] == pytest.approx([10.0, 10.05, 10.07])
+    # Longer than jitter is silence.
+    playout.media(sound(0.02), 10.5)
+    (after,) = playout.played(11.0)
+    assert after.pts == 4000
