@@ -184,16 +184,15 @@ class _Call:
         began_s = asked_s = time.monotonic()
         check: asyncio.Task[str | None] | None = None
         try:
-            while not self._over.is_set():
+            # Not `_over`: that is set by the loop, after this had its turn.
+            while not self._leg.ended:
                 now_s = time.monotonic()
                 last_s = self.audio.last_packet_s
                 if now_s - began_s >= limit_s:
                     self._leg.end("limit", now_s, f"the call took {limit_s:g} s")
-                    return
                 elif last_s is None and now_s - began_s >= FIRST_PACKET_LIMIT_S:
                     limit = f"{FIRST_PACKET_LIMIT_S:g} s"
                     self._leg.end("failed", now_s, f"no packet within {limit} of the answer")
-                    return
                 elif check is not None and check.done():
                     if gone := check.result():
                         self._leg.end("failed", now_s, f"the agent is gone: {gone}")

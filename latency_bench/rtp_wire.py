@@ -27,6 +27,8 @@ PORT_TRIES = 200
 SO_TIMESTAMPNS = 35
 """Linux; Python's socket module has no name for it."""
 STAMP_BYTES = 64
+CLOCK_TRIES = 5
+CLOCK_QUIET_S = 2e-5
 _STAMP = struct.Struct("qq")
 _SEQUENCE = itertools.count()
 
@@ -78,17 +80,22 @@ def open_rtp_socket(host: str) -> socket.socket:
 
 def stamp_of(ancillary: Sequence[tuple[int, int, bytes]]) -> float:
     """The kernel's time of arrival on the monotonic clock; now, where it gave none."""
-    now_s = time.monotonic()
     for level, kind, value in ancillary:
         if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS:
             seconds, nanoseconds = _STAMP.unpack(value[: _STAMP.size])
-            # The stamp is of the wall clock. The monotonic one is read before and after, so that
-            # a switch to another thread between the two is not taken for delay.
-            wall_s, after_s = time.time(), time.monotonic()
-            if after_s - now_s > 1e-4:
-                now_s, wall_s = time.monotonic(), time.time()
-            return min(now_s - (wall_s - seconds - nanoseconds / 1e9), now_s)
-    return now_s
+            return float(seconds + nanoseconds / 1e9 - _wall_ahead_s())
+    return time.monotonic()
+
+
+def _wall_ahead_s() -> float:
+    """From the monotonic clock to that of the stamps, read without an interruption between."""
+    readings = []
+    while len(readings) < CLOCK_TRIES:
+        before_s, wall_s, after_s = time.monotonic(), time.time(), time.monotonic()
+        readings.append((after_s - before_s, wall_s - (before_s + after_s) / 2))
+        if readings[-1][0] < CLOCK_QUIET_S:
+            break
+    return min(readings)[1]
 
 
 class RtpWire:

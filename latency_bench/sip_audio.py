@@ -14,7 +14,7 @@ from latency_bench.sip_codec import CodecError, CodecFormat, open_codec
 from latency_bench.sip_sdp import Agreed
 from latency_bench.srtp import Srtp
 
-EARLY_PACKETS = 100
+EARLY_PACKETS = 500
 """What is kept from before the answer, in case that it came with it."""
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import os
 import socket
 import ssl
 import time
@@ -167,18 +168,23 @@ class _Datagrams:
             try:
                 data, ancillary, _, source = self._socket.recvmsg(MAX_BYTES, STAMP_BYTES)
             except BlockingIOError:
+                self._empty_errors()
                 return
             except OSError as error:
                 self._refused(error)
                 continue
             self._receive(data, stamp_of(ancillary), source[:2])
 
-    def _refused(self, error: OSError) -> None:
+    def _empty_errors(self) -> None:
+        """A queue with something in it would wake the loop for ever."""
         try:
             while True:
                 self._socket.recvmsg(1, 512, socket.MSG_ERRQUEUE)
         except OSError:
-            pass  # emptied; a full one would wake the loop for ever
+            return
+
+    def _refused(self, error: OSError) -> None:
+        self._empty_errors()
         host, port = self._peer
         self._fault(f"{host}:{port} (UDP): {error.strerror or error}")
 
@@ -222,7 +228,9 @@ class _Stream:
                 "authority's file where it is one of your own"
             ) from error
         except OSError as error:
-            raise ChannelError(f"{where}: {error.strerror or error}") from error
+            # asyncio's own words hide which error it was.
+            why = os.strerror(error.errno) if error.errno else str(error)
+            raise ChannelError(f"{where}: {why}") from error
         self._writer = writer
         if not self.local[1]:
             self.local = writer.get_extra_info("sockname")[:2]
@@ -240,7 +248,13 @@ class _Stream:
             self._reading.cancel()
             self._reading = None
         if self._writer is not None:
-            self._writer.close()
+            transport = self._writer.transport
+            # A goodbye to a peer that reads nothing, or an endless TLS farewell, must not hold
+            # the socket.
+            if transport.get_write_buffer_size():
+                transport.close()
+            else:
+                transport.abort()
             self._writer = None
 
     async def _read(self, reader: asyncio.StreamReader, source: Address) -> None:

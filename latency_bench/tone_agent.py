@@ -9,6 +9,7 @@ import asyncio
 import logging
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -105,6 +106,10 @@ def main() -> None:
     parser.add_argument("--echo", action="store_true", help="send back what is heard")
     parser.add_argument("--quiet", action="store_true", help="say nothing")
     parser.add_argument("--codecs", default="opus,g722,pcmu,pcma")
+    parser.add_argument(
+        "--tls-certificate", type=Path, metavar="PEM", help="listen for TLS on the next port"
+    )
+    parser.add_argument("--srtp", choices=("off", "optional", "required"), default="optional")
     parser.add_argument("--rtp-ports", default="20000-29999")
     parser.add_argument("--rtp-timeout", type=int, default=10)
     parser.add_argument("--busy", type=float, default=0.0, metavar="SECONDS")
@@ -115,6 +120,8 @@ def main() -> None:
     settings = SipSettings(
         host=args.host,
         port=args.port,
+        tls_certificate=args.tls_certificate,
+        srtp=args.srtp,
         rtp_ports=args.rtp_ports,
         codecs=tuple(args.codecs.split(",")),
         rtp_timeout_s=args.rtp_timeout,
