@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import ssl
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +14,8 @@ from latency_bench.recording import CallFailed
 
 REPLY_LIMIT_BYTES = 1 << 20
 REASON_LIMIT = 200
+# It tells of every request, in the middle of a run's progress.
+logging.getLogger("httpx2").setLevel(logging.WARNING)
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
