@@ -22,6 +22,7 @@ from agent.serve import stop_signal
 from latency_bench.box_process import BoxFailed
 from latency_bench.crew import Crew
 from latency_bench.figures import SCHEMA
+from latency_bench.finish import asserted
 from latency_bench.level import (
     Lasting,
     Levels,
@@ -30,6 +31,7 @@ from latency_bench.level import (
     questions_of,
 )
 from latency_bench.load import Habits
+from latency_bench.load_finish import finish_load
 from latency_bench.machine import machine_facts
 from latency_bench.objective import (
     Objective,
@@ -42,6 +44,9 @@ from latency_bench.part import Part
 from latency_bench.peers import PeerFailed
 from latency_bench.process_load import ProcessLoad
 from latency_bench.recording import CallFailed
+from latency_bench.reports.assertion import Assertion, AssertionMistake
+from latency_bench.reports.report_file import ReportError
+from latency_bench.reports.write import write_json
 from latency_bench.run_store import RunStore, StoreError
 from latency_bench.saturation import Saturated, Usage, saturated, verdict, warnings
 from latency_bench.scenario import ScenarioError
@@ -50,6 +55,10 @@ from latency_bench.target import TargetError
 from latency_bench.utterance import SpeechError
 from models.errors import ModelError
 
+SUMMARY = (
+    *("capacity_calls", "carried_calls", "v2v_p50_ms", "v2v_p95_ms", "missed_rate"),
+    *("box_cpu_cores", "box_rss_mb", "broken_at_calls"),
+)
 SPARE_CALLS = 2
 """Over the highest level: the box must not be what turns callers away."""
 
@@ -58,6 +67,7 @@ def run(args: argparse.Namespace) -> int:
     """Runs the bench; 0 where at least one call kept to the objective."""
     console = Console(stderr=True)
     try:
+        asserts = asserted(args.asserts, SUMMARY)
         if args.install and args.target != "self":
             raise TargetError("--install is for `self`: the box reads what was measured of itself")
         with console.status("Preparing what to say"):
@@ -81,14 +91,20 @@ def run(args: argparse.Namespace) -> int:
                 report = {**found, "settings": _settings(search, session, args)}
                 if args.name:
                     report["target"]["name"] = args.name
+                return _told(report, session, args, asserts, console)
         finally:
             session.close()
+    except OSError as error:
+        print(f"offhook: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
     except (
+        AssertionMistake,
         BoxFailed,
         CallFailed,
         ModelError,
         ObjectiveError,
         PeerFailed,
+        ReportError,
         ScenarioError,
         SpeechError,
         StoreError,
@@ -96,7 +112,6 @@ def run(args: argparse.Namespace) -> int:
     ) as error:
         print(f"offhook: {error}", file=sys.stderr)
         return 2
-    return _told(report, session, args, console)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +146,7 @@ class LevelStore:
 
     def keep(self, level: Mapping[str, Any]) -> None:
         """Writes one level, whole or not at all."""
-        write_whole(self._folder / f"level-{level['calls']:04d}.json", level)
+        write_json(self._folder / f"level-{level['calls']:04d}.json", level)
 
 
 class Capacity:
@@ -303,32 +318,18 @@ def usage_of(level: Mapping[str, Any]) -> Usage:
     )
 
 
-def write_whole(path: Path, body: Mapping[str, Any]) -> None:
-    """JSON in a file that is there whole, or as it was. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(json.dumps(body, indent=2) + "\n", encoding="utf-8")
-    part.replace(path)
-
-
 def _told(
-    report: Mapping[str, Any], session: Session, args: argparse.Namespace, console: Console
+    report: Mapping[str, Any],
+    session: Session,
+    args: argparse.Namespace,
+    asserts: tuple[Assertion, ...],
+    console: Console,
 ) -> int:
     """Says what was found, and puts it where it was asked for."""
-    print(report["capacity"]["verdict"])
-    for text in [*report["warnings"], *report["errors"]]:
-        console.print(f"[yellow]Note:[/yellow] {escape(text)}", highlight=False, soft_wrap=True)
-    try:
-        if args.json is not None:
-            write_whole(args.json, report)
-        if args.install:
-            _install(report, session, console)
-    except OSError as error:
-        print(f"offhook: {error.filename}: {error.strerror}", file=sys.stderr)
-        return 2
-    if report["interrupted"] and not report["levels"]:
-        return 2
-    return 0 if report["capacity"]["calls"] else 1
+    status = finish_load(report, args, asserts)
+    if args.install:
+        _install(report, session, console)
+    return status or int(not report["capacity"]["calls"])
 
 
 def _install(report: Mapping[str, Any], session: Session, console: Console) -> None:
@@ -336,7 +337,7 @@ def _install(report: Mapping[str, Any], session: Session, console: Console) -> N
     if report["interrupted"]:
         console.print("Not installed: the search did not run to its end.")
         return
-    write_whole(path, report)
+    write_json(path, report)
     console.print(f"Installed as {path}: the box takes so many from its next start.")
     asked = session.config.calls.max_calls
     if asked != "auto":

@@ -26,6 +26,12 @@ from latency_bench.options import (
 T = TypeVar("T")
 
 
+def add_parser(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Both."""
+    add_capacity_parser(kinds)
+    add_soak_parser(kinds)
+
+
 def add_capacity_parser(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """`offhook bench capacity`."""
     parser = kinds.add_parser(

@@ -16,30 +16,34 @@ from typing import Any
 
 import psutil
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from agent.capacity import model_names
 from agent.serve import stop_signal
 from latency_bench.box_process import BoxFailed
-from latency_bench.capacity import write_whole
 from latency_bench.crew import Crew
 from latency_bench.figures import SCHEMA, CallFigures, spread
+from latency_bench.finish import asserted
 from latency_bench.level import NOBODY_THERE, Caller, questions_of
 from latency_bench.load import FAILED, Callers, Habits
+from latency_bench.load_finish import finish_load
 from latency_bench.machine import machine_facts
 from latency_bench.part import Part
 from latency_bench.peers import PeerFailed
 from latency_bench.process_load import vitals
 from latency_bench.recording import CallFailed
+from latency_bench.reports.assertion import Assertion, AssertionMistake
+from latency_bench.reports.report_file import ReportError
 from latency_bench.run_store import RunStore, StoreError
 from latency_bench.scenario import ScenarioError
 from latency_bench.session import Agent, Session, open_session
 from latency_bench.soak_log import Sample, SoakLog, shown, totals, trends
 from latency_bench.target import TargetError
+from latency_bench.trend import WATCHED
 from latency_bench.utterance import SpeechError
 from models.errors import ModelError
 
+SUMMARY = ("hours", "calls", "calls_failed", "turns", "turns_missed", "missed_rate", "v2v_p50_ms")
 FAILURES_KEPT = 50
 """Different reasons; a bench that runs for days keeps no more."""
 HOUR_S = 3600.0
@@ -69,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
     console = Console(stderr=True)
     plan = Plan(args.hours, args.concurrency, args.every, Habits(think_s=args.think), args.seed)
     try:
+        asserts = asserted(args.asserts, (*SUMMARY, *(f"{name}_per_hour" for name in WATCHED)))
         with console.status("Preparing what to say"):
             session = open_session(args)
             questions = questions_of(session)
@@ -83,13 +88,19 @@ def run(args: argparse.Namespace) -> int:
                 report = {**found, "settings": _settings(plan, session, args)}
                 if args.name:
                     report["target"]["name"] = args.name
+                return _told(report, args, asserts)
         finally:
             session.close()
+    except OSError as error:
+        print(f"offhook: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
     except (
+        AssertionMistake,
         BoxFailed,
         CallFailed,
         ModelError,
         PeerFailed,
+        ReportError,
         ScenarioError,
         SpeechError,
         StoreError,
@@ -97,7 +108,6 @@ def run(args: argparse.Namespace) -> int:
     ) as error:
         print(f"offhook: {error}", file=sys.stderr)
         return 2
-    return _told(report, args, console)
 
 
 @dataclass(slots=True)
@@ -285,23 +295,16 @@ class Soak:
         }
 
 
-def _told(report: Mapping[str, Any], args: argparse.Namespace, console: Console) -> int:
+def _told(
+    report: Mapping[str, Any], args: argparse.Namespace, asserts: tuple[Assertion, ...]
+) -> int:
     summary = report["summary"]
     print(
         f"{summary['calls']} calls in {summary['hours']:.2f} hours, {summary['calls_failed']} "
         f"failed; {summary['turns']} turns, {summary['turns_missed']} missed."
     )
-    for trend in report["trends"].values():
-        print(f"{trend['verdict'][:1].upper()}{trend['verdict'][1:]}.")
-    for text in report["errors"]:
-        console.print(f"[yellow]Note:[/yellow] {escape(text)}", highlight=False, soft_wrap=True)
-    if args.json is not None:
-        try:
-            write_whole(args.json, report)
-        except OSError as error:
-            print(f"offhook: {error.filename}: {error.strerror}", file=sys.stderr)
-            return 2
-    return 1 if report["errors"] or not report["samples"] else 0
+    status = finish_load(report, args, asserts)
+    return status or int(bool(report["errors"]) or not report["samples"])
 
 
 def _line(sample: Sample) -> str:
