@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from latency_bench import calibrate, load_options, quality_options, report_command
 from latency_bench.options import add_run_arguments
 
 
@@ -99,6 +100,10 @@ def command(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     )
     faults.add_argument("--json", type=Path, metavar="FILE", help="write the report there")
     faults.set_defaults(func=_run_faults)
+    load_options.add_capacity_parser(kinds)
+    load_options.add_soak_parser(kinds)
+    for module in (quality_options, calibrate, report_command):
+        module.add_parser(kinds)
 
 
 def _run_run(args: argparse.Namespace) -> int:

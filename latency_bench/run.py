@@ -6,8 +6,9 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
@@ -20,14 +21,23 @@ from agent.serve import stop_signal
 from latency_bench.box_process import BoxFailed
 from latency_bench.crew import Crew, Job
 from latency_bench.figures import SCHEMA, CallFigures
+from latency_bench.finish import asserted, finish
 from latency_bench.judge import judge
 from latency_bench.listening import Listener
 from latency_bench.machine import machine_facts
+from latency_bench.measure import measure_call
+from latency_bench.otlp_receiver import OtlpReceiver, ReceiverError
+from latency_bench.peers import PEERS, PeerFailed
 from latency_bench.recording import CallFailed
 from latency_bench.recording_file import load
+from latency_bench.reports.assertion import AssertionMistake
+from latency_bench.reports.report_file import ReportError
 from latency_bench.run_store import RunStore, StoreError
 from latency_bench.scenario import Scenario, ScenarioError
 from latency_bench.session import Planned, Session, load_scenarios, open_session
+from latency_bench.span_calls import with_spans
+from latency_bench.span_turns import Conversation, conversations_of
+from latency_bench.spans import Span, SpansError, read_spans
 from latency_bench.summary import run_report
 from latency_bench.target import TargetError
 from latency_bench.utterance import SpeechError
@@ -35,6 +45,9 @@ from models.errors import ModelError
 
 LARGEST_STAGGER_S = 3.0
 """Callers who begin together begin within this time of each other."""
+SPANS_QUIET_S = 6.0
+"""Exporters send batches, by default every 5 s."""
+SPANS_LIMIT_S = 20.0
 NOBODY_THERE = 3
 """So many calls in a row that found nobody: the rest would not either."""
 
@@ -43,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
     """Runs the bench; returns the exit status."""
     console = Console(stderr=True)
     try:
+        asserts = asserted(args.asserts, run_report([])["summary"])
         scenarios = load_scenarios(args.scenario or ["question"])
         with console.status("Preparing what to say"):
             session = open_session(args)
@@ -50,24 +64,29 @@ def run(args: argparse.Namespace) -> int:
             session.prepare(planned)
         try:
             with ExitStack() as stack:
-                kept = args.out is not None
                 folder = args.out or Path(
                     stack.enter_context(tempfile.TemporaryDirectory(prefix="offhook-bench-run-"))
                 )
                 store = RunStore(folder, _plan_facts(args, session, scenarios))
                 work = Run(session, planned, store, args, console)
                 report = asyncio.run(work.report())
-                return args.write(report, folder, kept=kept)
+                return finish(report, args, asserts, folder, kept=args.out is not None)
         finally:
             session.close()
     except (
+        AssertionMistake,
         BoxFailed,
         CallFailed,
         ModelError,
+        PeerFailed,
+        ReceiverError,
+        ReportError,
         ScenarioError,
+        SpansError,
         SpeechError,
         StoreError,
         TargetError,
+        OSError,
     ) as error:
         print(f"offhook: {error}", file=sys.stderr)
         return 2
@@ -92,6 +111,7 @@ class Run:
         self._done = store.done()
         self._errors: list[str] = []
         self._nobody = 0
+        self._spans: Sequence[Span] = read_spans(args.spans) if args.spans else ()
         self._began = datetime.now(UTC)
         self._began_s = time.monotonic()
         self._interrupted = False
@@ -108,13 +128,27 @@ class Run:
             MofNCompleteColumn(),
             TimeElapsedColumn(),
         )
-        async with stop_signal() as stop:
+        async with AsyncExitStack() as stack:
+            stop = await stack.enter_async_context(stop_signal())
+            receiver = None
+            if self._args.otlp_port is not None or self._session.text in PEERS:
+                receiver = await stack.enter_async_context(OtlpReceiver(self._args.otlp_port or 0))
             with Progress(*columns, console=self._console, transient=True) as bar:
                 task = bar.add_task("calling", total=len(self._planned), completed=len(self._done))
-                work = asyncio.create_task(self._call_all(stop, lambda: bar.advance(task)))
+                work = asyncio.create_task(
+                    self._call_all(stop, receiver, lambda: bar.advance(task))
+                )
                 await self._until(work, stop)
             self._interrupted = stop.is_set()
             calls = [call for _, call in sorted(self._done.items())]
+            if receiver is not None and calls:
+                with self._console.status("Waiting for the agent's spans"):
+                    self._spans = [
+                        *self._spans,
+                        *await receiver.until_quiet(SPANS_QUIET_S, SPANS_LIMIT_S),
+                    ]
+            if self._spans:
+                calls = await asyncio.to_thread(self._told, calls)
             if not self._args.no_words and calls:
                 with self._console.status("Listening to the answers"):
                     calls = await asyncio.to_thread(self._listened, calls)
@@ -133,7 +167,9 @@ class Run:
             waiting.cancel()
             await asyncio.gather(waiting, return_exceptions=True)
 
-    async def _call_all(self, stop: asyncio.Event, advance: Any) -> None:
+    async def _call_all(
+        self, stop: asyncio.Event, receiver: OtlpReceiver | None, advance: Callable[[], None]
+    ) -> None:
         left = [call for call in self._planned if call.call not in self._done]
         if not left:
             return
@@ -142,7 +178,9 @@ class Run:
             try:
                 for (settings, person), group in _by_box(left, self._session.own):
                     if not stop.is_set() and self._nobody < NOBODY_THERE:
-                        await self._call_group(crew, settings, person, group, advance, stop)
+                        await self._call_group(
+                            crew, settings, person, group, receiver, advance, stop
+                        )
             finally:
                 hanging_up.cancel()
                 await asyncio.gather(hanging_up, return_exceptions=True)
@@ -153,12 +191,16 @@ class Run:
         settings: Mapping[str, Any],
         needs_person: bool,
         group: Sequence[Planned],
-        advance: Any,
+        receiver: OtlpReceiver | None,
+        advance: Callable[[], None],
         stop: asyncio.Event,
     ) -> None:
         concurrency = self._args.concurrency
         async with self._session.agent(
-            settings, max_calls=concurrency + 1, needs_person=needs_person
+            settings,
+            max_calls=concurrency + 1,
+            needs_person=needs_person,
+            otlp_url=receiver.url if receiver else None,
         ) as agent:
             jobs = [
                 self._session.job(call, agent, run_began_s=self._began_s, folder=self._store.calls)
@@ -189,6 +231,27 @@ class Run:
                 f"{call.reason}"
             )
             crew.hang_up()
+
+    def _told(self, calls: Sequence[CallFigures]) -> list[CallFigures]:
+        """The calls measured again, with what the agent's spans tell of them."""
+        conversations: list[Conversation] = conversations_of(self._spans)
+        # Both clocks are of this machine, or of machines whose clocks agree.
+        offset_s = time.monotonic() - time.time()
+        found = []
+        for call in calls:
+            sound = self._store.sound(call)
+            if sound.exists():
+                recording = with_spans(load(sound), conversations, offset_s)
+                measured = measure_call(
+                    recording,
+                    call=call.call,
+                    scenario=call.scenario,
+                    began_s=call.began_s,
+                    repeat=call.repeat,
+                )
+                call = replace(measured, audio=call.audio)
+            found.append(call)
+        return found
 
     def _listened(self, calls: Sequence[CallFigures]) -> list[CallFigures]:
         models = self._session.config.models

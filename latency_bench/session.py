@@ -16,7 +16,7 @@ from latency_bench.options import RING_S
 from latency_bench.own_box import OwnBox, own_box
 from latency_bench.part import Part
 from latency_bench.peers import PEERS, start
-from latency_bench.scenario import Scenario, load_scenario
+from latency_bench.scenario import Scenario, ScenarioError, load_scenario, shipped
 from latency_bench.target import Door, Target, TargetError, parse_target
 from models.loading import load_tts
 
@@ -123,13 +123,17 @@ class Session:
         max_calls: int,
         needs_person: bool = False,
         log: Path | None = None,
+        otlp_url: str | None = None,
     ) -> AsyncIterator[Agent]:
-        """Starts whom there is to start. ``settings``: of a box of the bench's own."""
+        """Starts whom there is to start. ``settings``: of a box of the bench's own.
+
+        ``otlp_url``: where a peer sends its spans. Raises BoxFailed and PeerFailed.
+        """
         if self._target is not None:
             target = self._target
             yield Agent(lambda door: target, None)
         elif self.text in PEERS:
-            async with start(self.text) as peer:
+            async with start(self.text, otlp_url=otlp_url, config=self.config_path) as peer:
                 yield Agent(lambda door: peer, None)
         else:
             token = self.config.server.token
@@ -189,5 +193,11 @@ def open_session(args: argparse.Namespace) -> Session:
 
 
 def load_scenarios(names: Sequence[str]) -> list[tuple[Scenario, Path]]:
-    """Scenarios and their files. Raises ScenarioError."""
-    return [load_scenario(name) for name in names]
+    """Scenarios and their files; ``all``: every shipped one. Raises ScenarioError."""
+    every = [each for name in names for each in (shipped() if name == "all" else [name])]
+    found = [load_scenario(name) for name in every]
+    known: dict[str, Path] = {}
+    for scenario, path in found:
+        if known.setdefault(scenario.name, path) != path:
+            raise ScenarioError(f"{known[scenario.name]} and {path} have the same name; rename one")
+    return found
