@@ -86,7 +86,9 @@ class _CallerTrack(MediaStreamTrack):
         await asyncio.sleep(max(0.0, self._due_s - now_s))
         self._due_s += FRAME_S
         pcm = self._next_frame(self._pts)
-        frame = av.AudioFrame.from_ndarray(pcm.reshape(1, -1), format="s16", layout="mono")
+        # aiortc makes stereo of mono, 3 dB quieter than it was.
+        both = np.repeat(pcm, 2).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(both, format="s16", layout="stereo")
         frame.sample_rate = WIRE_RATE_HZ
         frame.pts, frame.time_base = self._pts, Fraction(1, WIRE_RATE_HZ)
         self._pts += len(pcm)
