@@ -53,10 +53,12 @@ def door_of(
     raise ValueError(f"no door {name!r}: {', '.join(DOORS)}")
 
 
-async def serve(name: str, port: int, behaviour: str, seed: int) -> None:
-    """Answers calls until SIGINT, SIGTERM or the end of its standard input's owner."""
+async def serve(name: str, port: int, behaviour: str, seed: int, *, until_eof: bool) -> None:
+    """Answers calls until SIGINT or SIGTERM, or with ``until_eof`` the end of its input."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
+    if until_eof:
+        loop.add_reader(sys.stdin.fileno(), stopped.set)
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
     door = door_of(name, behaviour, seed, _print_truth)
@@ -85,8 +87,9 @@ def main() -> None:
         help="of calls whose address names none (default: good)",
     )
     parser.add_argument("--seed", type=int, default=1, help="of what is random (default: 1)")
+    parser.add_argument("--until-eof", action="store_true", help="end when the standard input does")
     args = parser.parse_args()
-    asyncio.run(serve(args.door, args.port, args.behaviour, args.seed))
+    asyncio.run(serve(args.door, args.port, args.behaviour, args.seed, until_eof=args.until_eof))
 
 
 if __name__ == "__main__":

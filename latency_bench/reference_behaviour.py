@@ -29,7 +29,7 @@ class Behaviour:
     stop_s: float | None = 0.4
     """It falls silent so long after the first voiced sample over it; None: it goes on."""
     stop_min_s: float = 0.25
-    """Shorter sounds over it are backchannels: it goes on, and owes them no answer."""
+    """It does not stop for shorter sounds."""
     echo_s: float | None = None
     """It sends back what it hears so much later."""
     echo_db: float = -6.0
@@ -86,15 +86,15 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "late": Behaviour(delay_s=2.5),
     "cut-in": Behaviour(cut_in_s=0.3, answer_s=1.0),
     "deaf": Behaviour(delay_s=None),
-    "echoing": Behaviour(echo_s=0.25),
+    "echoing": Behaviour(echo_s=0.2),
     "silent": Behaviour(greeting_s=None, delay_s=None),
-    "disconnecting": Behaviour(hang_up_s=1.5),
+    "disconnecting": Behaviour(hang_up_s=2.6),
     "robotic": Behaviour(dropout_s=0.02),
     "clipping": Behaviour(gain=12.0),
-    "unstoppable": Behaviour(stop_s=None, answer_s=2.5),
-    "skittish": Behaviour(stop_s=0.1, stop_min_s=0.0, answer_s=2.5),
-    "talkative": Behaviour(answer_s=2.5),
-    "filler": Behaviour(filler_s=0.3, delay_s=1.6),
+    "talkative": Behaviour(delay_s=0.6, stop_s=0.3, answer_s=2.5),
+    "unstoppable": Behaviour(delay_s=0.6, stop_s=None, answer_s=2.5),
+    "skittish": Behaviour(delay_s=0.6, stop_s=0.1, stop_min_s=0.0, answer_s=2.5),
+    "filler": Behaviour(filler_s=0.3, delay_s=1.1),
     "refusing": Behaviour(signalling="refuses"),
     "ringing": Behaviour(signalling="rings"),
     "soundless": Behaviour(media="none"),

@@ -24,7 +24,10 @@ class ReferenceProcess:
     def __init__(self, door: Door, behaviour: str = "good", seed: int = 1) -> None:
         self.door = door
         self.port = 0
-        self._arguments = ("--door", door, "--behaviour", behaviour, "--seed", str(seed))
+        self._arguments = (
+            *("--door", door, "--behaviour", behaviour, "--seed", str(seed)),
+            "--until-eof",
+        )
         self._child: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
         self._truths: dict[str, Truth] = {}
@@ -34,7 +37,8 @@ class ReferenceProcess:
     async def __aenter__(self) -> "ReferenceProcess":
         self._child = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "latency_bench.reference_agent", *self._arguments),
-            stdin=asyncio.subprocess.DEVNULL,
+            # It ends with this process, however that ends.
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=LINE_BYTES,
             start_new_session=True,

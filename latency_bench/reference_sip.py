@@ -31,7 +31,8 @@ LATEST_S = 0.2
 """Stalled for longer, it goes on from now instead of sending a burst."""
 JOIN_LIMIT_S = 5.0
 CALLS_LIMIT = 50
-WRONG_PAYLOAD_TYPE = 77
+WRONG_PAYLOAD_TYPE = 125
+"""Nobody offers it (RFC 3551, 6)."""
 _HEADER = struct.Struct("!BBHII")
 _READ_BYTES = 2048
 
@@ -171,7 +172,7 @@ class SipDoor(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
         self._host = ""
         self._calls: dict[str, _Call] = {}
-        self._deaf = False
+        self._vanished: set[str] = set()
 
     async def open(self, host: str, port: int) -> int:
         """Listens; returns the port."""
@@ -196,7 +197,7 @@ class SipDoor(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         """One SIP message."""
         message = _parse(data)
-        if message is None or self._deaf:
+        if message is None or message.call_id in self._vanished:
             return
         call = self._calls.get(message.call_id)
         match message.method:
@@ -254,7 +255,8 @@ class SipDoor(asyncio.DatagramProtocol):
         if behaviour.hang_up_s is not None:
             self._send(self._bye(call), call.peer)
         elif call.rtp is not None:
-            # To this call only: others may be under way on the same socket.
+            # For this call alone: others may be under way on the same socket.
+            self._vanished.add(call_id)
             del self._calls[call_id]
             await asyncio.to_thread(call.rtp.stop)
             return

@@ -18,6 +18,8 @@ LOUD = 1000
 """A sample over this is the caller's voice."""
 END_SILENCE_S = 0.2
 """Silence that ends what the caller says, for an agent that has to hear it."""
+BACKCHANNEL_S = 0.25
+"""Shorter sounds over it are owed no answer."""
 FILLER_LENGTH_S = 0.25
 SEARCH_S = 0.03
 """A codec's look-ahead and its pre-echo are shorter."""
@@ -198,7 +200,7 @@ class ReferenceTalk:
         behaviour = self._behaviour
         if behaviour.speech_s is not None or behaviour.cut_in_s is not None:
             return
-        if not (self._over_agent and heard_s < behaviour.stop_min_s):
+        if not (self._over_agent and heard_s < BACKCHANNEL_S):
             self._reply(self._last_loud_s)
 
     def _reply(self, ended_s: float) -> None:
@@ -226,7 +228,8 @@ class ReferenceTalk:
             "filler": FILLER_LENGTH_S,
             "answer": behaviour.answer_s,
         }[kind]
-        pcm = sweep(length_s, self.rate_hz).astype(np.int32)
+        # The caller's sounds rise, these fall: neither is taken for an echo of the other.
+        pcm = sweep(length_s, self.rate_hz)[::-1].astype(np.int32)
         pcm = np.clip(pcm * behaviour.gain, -32768, 32767).astype(np.int16)
         every, missing = round(0.1 * self.rate_hz), round(behaviour.dropout_s * self.rate_hz)
         # The ends stay: what is missing lies inside the voice.
