@@ -31,7 +31,8 @@ def at_level(samples: Samples, level_dbfs: float) -> NDArray[np.int16]:
     if power <= 0:
         return np.zeros(len(samples), np.int16)
     scaled = samples * (10 ** (level_dbfs / 20) * 32768 / np.sqrt(power))
-    return np.clip(np.rint(scaled), -32768, 32767).astype(np.int16)
+    pcm: NDArray[np.int16] = np.clip(np.rint(scaled), -32768, 32767).astype(np.int16)
+    return pcm
 
 
 def _white(count: int, rate_hz: int, draw: np.random.Generator) -> Samples:
@@ -79,4 +80,5 @@ def _cough(count: int, rate_hz: int, draw: np.random.Generator) -> Samples:
     """One burst: a sharp onset, then a decay of a third of a second."""
     at_s = np.arange(count) / rate_hz
     envelope = np.minimum(at_s / 0.005, 1.0) * np.exp(-at_s / 0.08) * (at_s < COUGH_S)
-    return _pink(count, rate_hz, draw) * envelope
+    burst: Samples = _pink(count, rate_hz, draw) * envelope
+    return burst
