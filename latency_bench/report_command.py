@@ -70,9 +70,11 @@ def run(args: argparse.Namespace) -> int:
         from latency_bench.reports.report_file import read_report
 
         return write_reports(read_report(args.report), args.report.parent, wanted(args))
-    except (ReportError, AssertionMistake, OSError) as error:
+    except (ReportError, AssertionMistake) as error:
         print(f"offhook bench report: {error}", file=sys.stderr)
-        return 2
+    except OSError as error:
+        print(f"offhook bench report: {error.filename}: {error.strerror}", file=sys.stderr)
+    return 2
 
 
 def wanted(args: argparse.Namespace) -> "Wanted":

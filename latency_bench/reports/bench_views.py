@@ -8,7 +8,7 @@ from markupsafe import Markup
 from latency_bench.report import STAGE_NAMES
 from latency_bench.reports.charts import NARROW, Line, both, lines
 from latency_bench.reports.report_file import Level, Report, Sample
-from latency_bench.reports.wording import NOTHING, count, ms, number, percent, plain
+from latency_bench.reports.wording import NOTHING, count, ms, number, percent, plain, spoken_name
 
 _SAMPLED: tuple[tuple[str, str, Callable[[Sample], float | None]], ...] = (
     ("Voice to voice, P50, ms", "v2v_p50_ms", lambda sample: sample.v2v_p50_ms),
@@ -52,13 +52,10 @@ def capacity_view(report: Report) -> dict[str, Any]:
     ]
     columns.append("objective")
     objective = report.objective
-    words = [
-        f"P95 up to {ms(objective.v2v_p95_ms)}" if objective.v2v_p95_ms is not None else "",
-        f"at most {percent(objective.missed_rate)} of turns missed"
-        if objective.missed_rate is not None
-        else "",
-    ]
-    told = " and ".join(word for word in words if word)
+    told = " and ".join(
+        f"{spoken_name(plain(name, 60))} up to {limit_words(name, limit)}"
+        for name, limit in objective.items()
+    )
     more = [
         (name, _small(name, figure, report.levels))
         for name, figure in _MEASURED
@@ -78,7 +75,7 @@ def capacity_chart(report: Report, width: float) -> Markup:
     """P50 and P95 as calls are added, with the objective and how many calls keep to it."""
     timed = [(level.calls, level.v2v_ms) for level in report.levels if level.v2v_ms is not None]
     held = report.capacity.calls if report.capacity is not None else None
-    limit = report.objective.v2v_p95_ms
+    limit = report.objective.get("v2v_p95_ms")
     label = "Latency by calls at once: " + "; ".join(
         f"{calls}: P50 {found.p50:.0f} ms, P95 {found.p95:.0f} ms" for calls, found in timed
     )
@@ -98,6 +95,13 @@ def capacity_chart(report: Report, width: float) -> Markup:
         height=340,
         x_ticks=[level.calls for level in report.levels],
     )
+
+
+def limit_words(name: str, limit: float) -> str:
+    """A limit with its unit."""
+    if name.endswith("_ms"):
+        return ms(limit)
+    return percent(limit) if name.endswith("_rate") else number(limit)
 
 
 def quality_view(report: Report) -> dict[str, Any]:
@@ -148,6 +152,7 @@ def calibrate_view(report: Report) -> dict[str, Any]:
                 _tenth(door.abs_error_ms.p95),
                 _tenth(door.bias_ms),
                 door.n,
+                door.not_found,
             )
             for name, door in report.door.items()
         ],
@@ -206,6 +211,10 @@ def _tenth(value: float | None) -> str:
 
 
 def _flat(found: object) -> str:
-    if isinstance(found, Mapping):
-        return plain(", ".join(f"{key} {number(value)}" for key, value in found.items()), 300)
-    return plain(number(found), 300)
+    if not isinstance(found, Mapping):
+        return number(found)
+    parts = []
+    for key, value in found.items():
+        words = f"({_flat(value)})" if isinstance(value, Mapping) else number(value)
+        parts.append(f"{str(key).removesuffix('_ms').replace('_', ' ')} {words}")
+    return plain(", ".join(parts), 300)

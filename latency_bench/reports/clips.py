@@ -56,7 +56,9 @@ def gather(calls: Sequence[CallFigures], folder: Path, limit_bytes: int) -> Clip
             continue
         path = _inside(folder, call.audio)
         if path is None:
-            clips.missing[call.call] = "its recording lies outside the report's folder"
+            clips.missing[call.call] = (
+                "its recording lies outside the report's folder; put the report beside it"
+            )
             continue
         try:
             pcm, rate_hz = read_stereo(path)

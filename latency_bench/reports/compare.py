@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from latency_bench.figures import CallFigures, TurnFigures
 from latency_bench.reports.report_file import Report
 from latency_bench.reports.wording import NOTHING, count, ms, percent
+from latency_bench.summary import caller_turns, is_interruption
 
 DRAWS = 4000
 CHUNK = 500
@@ -135,10 +136,18 @@ def _of_turns(pick: Callable[[TurnFigures], float | None]) -> Callable[[CallFigu
     return lambda call: [value for turn in call.turns if (value := pick(turn)) is not None]
 
 
-def _owed(pick: Callable[[TurnFigures], bool]) -> Callable[[CallFigures], list[float]]:
-    return lambda call: [
-        float(pick(turn)) for turn in call.turns if turn.owes_answer and not turn.continues
-    ]
+def _missed(call: CallFigures) -> list[float]:
+    """Of the caller's turns that owe an answer; as the summary counts them, like the next two."""
+    ends = [parts[-1] for parts in caller_turns(call.turns)]
+    return [float(end.missed) for end in ends if end.owes_answer and not end.continues]
+
+
+def _cut_ins(call: CallFigures) -> list[float]:
+    return [float(any(part.cut_in for part in parts)) for parts in caller_turns(call.turns)]
+
+
+def _stop(turn: TurnFigures) -> float | None:
+    return turn.stop_ms if is_interruption(turn) else None
 
 
 def _of_call(pick: Callable[[CallFigures], float | None]) -> Callable[[CallFigures], list[float]]:
@@ -188,7 +197,7 @@ MEASURES = (
         "missed turns",
         "rate",
         None,
-        _owed(lambda turn: turn.missed),
+        _missed,
         "misses {} fewer of its turns",
         "misses {} more of its turns",
     ),
@@ -197,7 +206,7 @@ MEASURES = (
         "cut-ins",
         "rate",
         None,
-        _owed(lambda turn: turn.cut_in),
+        _cut_ins,
         "cuts in on {} fewer turns",
         "cuts in on {} more turns",
     ),
@@ -206,7 +215,7 @@ MEASURES = (
         "barge-in stop, P50",
         "ms",
         0.5,
-        _of_turns(lambda turn: turn.stop_ms),
+        _of_turns(_stop),
         "stops {} sooner when interrupted",
         "stops {} later when interrupted",
     ),

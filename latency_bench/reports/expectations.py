@@ -67,7 +67,11 @@ def measured(verdict: Verdict) -> str:
 def unmet(call: CallFigures) -> list[str]:
     """Why the call did not pass."""
     reasons = []
-    if call.outcome != "completed":
+    verdicts = [*call.verdicts, *(verdict for turn in call.turns for verdict in turn.verdicts)]
+    hung_up_well = call.outcome == "remote" and any(
+        verdict.rule in ("hangs_up", "transferred") and verdict.met for verdict in verdicts
+    )
+    if call.outcome != "completed" and not hung_up_well:
         reasons.append(plain(call.reason, 400) or OUTCOMES[call.outcome])
     for verdict in call.verdicts:
         if not verdict.met:

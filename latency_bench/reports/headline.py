@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from latency_bench.reports.bench_views import limit_words
 from latency_bench.reports.report_file import Report, Trend
-from latency_bench.reports.wording import NOTHING, count, ms, number, percent, spoken_name
+from latency_bench.reports.wording import NOTHING, count, ms, number, percent, plain, spoken_name
 
 Status = Literal["good", "fair", "bad", "none"]
 MOS_GOOD = 4.03
@@ -60,6 +61,8 @@ def _run_verdict(report: Report) -> tuple[Status, str]:
 
 def _capacity_verdict(report: Report) -> tuple[Status, str]:
     capacity = report.capacity
+    if capacity is not None and capacity.verdict:
+        return "good" if capacity.calls else "bad", plain(capacity.verdict, 400)
     if capacity is None or not capacity.calls:
         why = f": {capacity.why}" if capacity is not None and capacity.why else ""
         return "bad", f"Not even one call kept to the objective{why}."
@@ -157,7 +160,7 @@ def _share(name: str, happened: float | None, rate: float | None, of: int) -> Fi
 
 
 def _capacity_figures(report: Report) -> list[Figure]:
-    capacity, objective = report.capacity, report.objective
+    capacity = report.capacity
     found = [
         Figure(
             "Capacity",
@@ -168,12 +171,9 @@ def _capacity_figures(report: Report) -> list[Figure]:
     ]
     if capacity is not None and capacity.saturated:
         found.append(Figure("Saturated first", capacity.saturated, "", capacity.why or ""))
-    if objective.v2v_p95_ms is not None:
-        found.append(
-            Figure("Objective, P95", f"{objective.v2v_p95_ms:,.0f}", "ms", "voice to voice")
-        )
-    if objective.missed_rate is not None:
-        found.append(Figure("Objective, missed", percent(objective.missed_rate), "", "of turns"))
+    for name, limit in report.objective.items():
+        value, _, unit = limit_words(name, limit).partition(" ")
+        found.append(Figure("Objective", value, unit, f"{spoken_name(plain(name, 60))} at most"))
     best = next((level.v2v_ms for level in report.levels if level.v2v_ms), None)
     if best is not None:
         found.append(
@@ -184,7 +184,11 @@ def _capacity_figures(report: Report) -> list[Figure]:
 
 def _summary_figures(report: Report) -> list[Figure]:
     return [
-        Figure(spoken_name(name), number(value), "ms" if name.endswith("_ms") else "")
+        Figure(
+            spoken_name(name),
+            percent(value) if name.endswith("_rate") else number(value),
+            "ms" if name.endswith("_ms") and value is not None else "",
+        )
         for name, value in list(report.summary.items())[:8]
     ]
 

@@ -215,7 +215,7 @@ def _capacity(axes: Axes, colours: Colours, report: Report) -> None:
             markersize=5.5,
             label=name,
         )
-    limit = report.objective.v2v_p95_ms
+    limit = report.objective.get("v2v_p95_ms")
     if limit is not None:
         axes.axhline(limit, color=colours["bad"], linewidth=1.3, linestyle="--")
         axes.annotate(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from latency_bench.figures import SCHEMA, CallFigures, Spread, TurnFigures
 
@@ -23,6 +23,14 @@ class ReportError(Exception):
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nothing(cls, data: Any) -> Any:
+        """A null is what is not told."""
+        if isinstance(data, Mapping):
+            return {key: value for key, value in data.items() if value is not None}
+        return data
 
 
 class Target(_Part):
@@ -84,19 +92,14 @@ class Level(_Part):
     within: bool = True
 
 
-class Objective(_Part):
-    """What a level has to keep to."""
-
-    v2v_p95_ms: float | None = None
-    missed_rate: float | None = None
-
-
 class Capacity(_Part):
     """How many calls the target holds, and what ended it."""
 
     calls: int | None = None
     saturated: str | None = None
     why: str | None = None
+    verdict: str | None = None
+    """All of it in a sentence."""
 
 
 class QualityTable(_Part):
@@ -140,6 +143,7 @@ class DoorError(_Part):
     abs_error_ms: Percentiles = Percentiles()
     bias_ms: float | None = None
     n: int = 0
+    not_found: int = 0
     delays: Mapping[str, Any] = {}
 
 
@@ -156,13 +160,15 @@ class Report(_Part):
     settings: Mapping[str, Any] = {}
     interrupted: bool = False
     errors: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     summary: Mapping[str, float | None] = {}
     spreads: Mapping[str, Spread | None] = {}
     by_scenario: Mapping[str, OfScenario] = {}
     repeats: tuple[Repeat, ...] = ()
     calls: tuple[CallFigures, ...] = ()
     levels: tuple[Level, ...] = ()
-    objective: Objective = Objective()
+    objective: Mapping[str, float] = {}
+    """What a level has to keep to: limits by figure, not to be passed."""
     capacity: Capacity | None = None
     tables: tuple[QualityTable, ...] = ()
     samples: tuple[Sample, ...] = ()
