@@ -72,6 +72,7 @@ class _Call:
         self._loop = asyncio.get_running_loop()
         self._leg = Leg(talk(form.rate_hz), self._on_over)
         self._signalling = SipCall(target, self)
+        self._gone = False
 
     def _on_over(self) -> None:
         # From the wire's thread, too.
@@ -98,8 +99,9 @@ class _Call:
                 stopping.cancel()
 
     async def hang_up(self) -> None:
-        """Says goodbye."""
-        await self._signalling.hang_up()
+        """Says goodbye; to an agent that is gone, without waiting for its answer."""
+        if not self._gone:
+            await self._signalling.hang_up()
 
     def close(self) -> None:
         """Frees the sockets."""
@@ -195,6 +197,7 @@ class _Call:
                     self._leg.end("failed", now_s, f"no packet within {limit} of the answer")
                 elif check is not None and check.done():
                     if gone := check.result():
+                        self._gone = True
                         self._leg.end("failed", now_s, f"the agent is gone: {gone}")
                     check, asked_s = None, now_s
                 elif check is None and (

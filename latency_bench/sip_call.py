@@ -12,13 +12,15 @@ from latency_bench.sip_dialog import Dialog, Outgoing
 from latency_bench.sip_message import Request, Response, SipFault, parse, reason_text
 from latency_bench.sip_requests import CallEvents, FarRequests
 from latency_bench.sip_sdp import Agreed, LocalMedia, Media, agreed_types, parse_media
-from latency_bench.sip_transactions import REQUEST_LIMIT_S, T1_S, NoAnswer, Pending, Transactions
+from latency_bench.sip_transactions import T1_S, NoAnswer, Pending, Transactions
 from latency_bench.sip_uri import SipUri, UriError, parse_uri, uri_in
 from latency_bench.srtp import fresh_key
 from latency_bench.target import Target
 
 SILENCE_LIMIT_S = 10.0
 """An INVITE without any word back by then goes to nobody."""
+REQUEST_LIMIT_S = 4.0
+"""Any other request without an answer by then gets none."""
 ATTEMPTS = 4
 """INVITEs of one call: for a challenge or two, a stale nonce, encryption."""
 
@@ -121,7 +123,7 @@ class SipCall:
         if pending is None or not self._provisional:
             return  # nothing came back: there is nothing that could be cancelled
         try:
-            await self._transactions.ask(self._dialog.cancel(pending.outgoing))
+            await self._transactions.ask(self._dialog.cancel(pending.outgoing), REQUEST_LIMIT_S)
             response, _ = await self._transactions.final(pending, REQUEST_LIMIT_S, repeat=False)
         except NoAnswer as error:
             self._events.noted(str(error))
@@ -251,7 +253,7 @@ class SipCall:
             outgoing = self._dialog.request(
                 method, *extra, *credentials.lines, body=body, content_type=content_type
             )
-            response = await self._transactions.ask(outgoing)
+            response = await self._transactions.ask(outgoing, REQUEST_LIMIT_S)
             if response.status not in CHALLENGES:
                 return response
             try:

@@ -9,6 +9,7 @@ from latency_bench.sip_sdp import Agreed, LocalMedia, Media, agreed_types, parse
 from latency_bench.sip_uri import uri_in
 
 KEPT_ANSWERS = 32
+LONGEST_URI = 500
 
 
 class CallEvents(Protocol):
@@ -101,6 +102,6 @@ class FarRequests:
         to = uri_in(request.headers.one("refer-to"))
         if not to:
             return request.answer(400, "No Refer-To")
-        self._events.referred(to)
+        self._events.referred(to[:LONGEST_URI])
         self._transferred()
         return request.answer(202, "Accepted", extra=(self._dialog.own_contact,))

@@ -11,7 +11,6 @@ T1_S = 0.5
 """First retransmission (RFC 3261, 17.1.1.1)."""
 T2_S = 4.0
 """Longest wait between two, of all but INVITE."""
-REQUEST_LIMIT_S = 4.0
 ANSWERS_LIMIT = 100
 """That wait to be read, of one request."""
 
@@ -69,7 +68,7 @@ class Transactions:
         self._acks[pending.outgoing.branch] = ack.raw
         self.send(ack.raw)
 
-    async def ask(self, outgoing: Outgoing, limit_s: float = REQUEST_LIMIT_S) -> Response:
+    async def ask(self, outgoing: Outgoing, limit_s: float) -> Response:
         """Sends until something final comes back. Raises NoAnswer."""
         pending = self.begin(outgoing)
         try:

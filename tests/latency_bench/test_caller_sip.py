@@ -5,11 +5,15 @@ import contextlib
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
+import dns.asyncresolver
+import dns.message
+import dns.rrset
 import numpy as np
 import pytest
 from bench_sipp import (
@@ -173,10 +177,13 @@ async def test_the_limit_and_the_user_end_a_call() -> None:
     assert len(limited.received.pcm)
 
 
-async def test_an_agent_that_dies_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+async def test_an_agent_that_dies_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, transport: str
+) -> None:
     monkeypatch.setattr("latency_bench.caller_sip.QUIET_LIMIT_S", 1.0)
     async with tone_agent() as (port, agent):
-        target = Target("sip", f"sip:agent@127.0.0.1:{port}")
+        target = Target("sip", f"sip:agent@127.0.0.1:{port};transport={transport}")
         asyncio.get_running_loop().call_later(1.0, agent.send_signal, signal.SIGKILL)
         call = await place_call(target, silent(), limit_s=60)
     assert call.end == "failed"
@@ -186,12 +193,13 @@ async def test_an_agent_that_dies_is_noticed(monkeypatch: pytest.MonkeyPatch) ->
 
 async def test_a_frozen_agent_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("latency_bench.caller_sip.QUIET_LIMIT_S", 1.0)
+    monkeypatch.setattr("latency_bench.sip_call.REQUEST_LIMIT_S", 2.0)
     async with tone_agent() as (port, agent):
         target = Target("sip", f"sip:agent@127.0.0.1:{port};transport=tcp")
         asyncio.get_running_loop().call_later(1.0, agent.send_signal, signal.SIGSTOP)
         call = await place_call(target, silent(), limit_s=60)
     assert call.end == "failed"
-    assert "OPTIONS: no answer within 4 s" in call.reason
+    assert "OPTIONS: no answer within 2 s" in call.reason
 
 
 async def test_a_quiet_agent_is_asked_and_stays(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -412,11 +420,57 @@ async def test_hold_a_new_port_and_small_talk_are_answered() -> None:
     assert gone % 2**32 >= 10 * 160
 
 
+async def test_a_name_without_a_port_is_looked_up_as_a_service(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    steps = (invited(), answer("486 Busy Here"), expect("ACK"))
+    async with far_end(*steps) as address:
+        port = address.rpartition(":")[2]
+        record = dns.rrset.from_text(
+            "_sip._udp.voice.example.", 60, "IN", "SRV", f"10 5 {port} localhost."
+        )
+
+        def reply(query: dns.message.Message) -> dns.message.Message:
+            response = dns.message.make_response(query)
+            response.answer.append(record)
+            return response
+
+        with name_server(reply) as server:
+            own = dns.asyncresolver.Resolver(configure=False)
+            own.nameservers, own.port = ["127.0.0.1"], server
+            monkeypatch.setattr("dns.asyncresolver.default_resolver", own)
+            with pytest.raises(CallFailed, match="486"):
+                await place_call(Target("sip", "sip:agent@voice.example"), silent(), limit_s=5)
+
+
+@contextlib.contextmanager
+def name_server(
+    reply: Callable[[dns.message.Message], dns.message.Message],
+) -> Iterator[int]:
+    """Answers every query; its port."""
+    stopped = threading.Event()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as line:
+        line.bind(("127.0.0.1", 0))
+        line.settimeout(0.1)
+
+        def serve() -> None:
+            while not stopped.is_set():
+                with contextlib.suppress(TimeoutError):
+                    data, source = line.recvfrom(2048)
+                    line.sendto(reply(dns.message.from_wire(data)).to_wire(), source)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        try:
+            yield line.getsockname()[1]
+        finally:
+            stopped.set()
+            thread.join(5)
+
+
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
     """Self-signed, for 127.0.0.1; with its key."""
-    import subprocess
-
     path = tmp_path / "own.pem"
     subprocess.run(
         [

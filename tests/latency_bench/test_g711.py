@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from latency_bench.g711 import decode, decode_a_law, encode, encode_a_law
 
-
 LAWS = {"ULAW": (decode, encode), "ALAW": (decode_a_law, encode_a_law)}
 
 
