@@ -25,7 +25,8 @@ def _mu_law_encoded() -> NDArray[np.uint8]:
     exponent = np.maximum(np.floor(np.log2(magnitude)).astype(np.int32) - 5, 0)
     mantissa = (magnitude >> (exponent + 1)) & 15
     code = (np.where(pcm < 0, 0x80, 0) | (exponent << 4) | mantissa).astype(np.uint8)
-    return ~code
+    codes: NDArray[np.uint8] = ~code
+    return codes
 
 
 def _a_law_decoded() -> NDArray[np.int16]:
@@ -45,7 +46,8 @@ def _a_law_encoded() -> NDArray[np.uint8]:
     # The two lowest segments have one step.
     mantissa = (magnitude >> np.maximum(exponent, 1)) & 15
     code = np.where(pcm < 0, 0, 0x80) | (exponent << 4) | mantissa
-    return (code ^ 0x55).astype(np.uint8)
+    codes: NDArray[np.uint8] = (code ^ 0x55).astype(np.uint8)
+    return codes
 
 
 _MU_DECODED, _MU_ENCODED = _mu_law_decoded(), _mu_law_encoded()

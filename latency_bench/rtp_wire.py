@@ -89,7 +89,7 @@ def stamp_of(ancillary: Sequence[tuple[int, int, bytes]]) -> float:
 
 def _wall_ahead_s() -> float:
     """From the monotonic clock to that of the stamps, read without an interruption between."""
-    readings = []
+    readings: list[tuple[float, float]] = []
     while len(readings) < CLOCK_TRIES:
         before_s, wall_s, after_s = time.monotonic(), time.time(), time.monotonic()
         readings.append((after_s - before_s, wall_s - (before_s + after_s) / 2))

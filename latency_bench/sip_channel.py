@@ -13,6 +13,7 @@ from typing import Protocol
 import dns.asyncresolver
 import dns.exception
 import dns.rdatatype
+from dns.rdtypes.IN.SRV import SRV
 
 from latency_bench.rtp_wire import SO_TIMESTAMPNS, STAMP_BYTES, Address, stamp_of
 from latency_bench.sip_message import MAX_BYTES, MessageReader, SipFault
@@ -68,8 +69,10 @@ async def resolve(uri: SipUri) -> Address:
     try:
         async with asyncio.timeout(CONNECT_LIMIT_S):
             found = await asyncio.get_running_loop().getaddrinfo(host, port, type=kind)
-    except OSError as error:
-        raise ChannelError(f"{host}: {error.strerror or error}") from None
+    except TimeoutError:
+        raise ChannelError(f"{host}: no name server answered") from None
+    except (OSError, UnicodeError) as error:
+        raise ChannelError(f"{host}: {getattr(error, 'strerror', None) or error}") from None
     # An IPv4 address first: most who listen at both names listen there.
     found.sort(key=lambda entry: entry[0] != socket.AF_INET)
     address = found[0][4]
@@ -86,6 +89,7 @@ async def _service(name: str, transport: Transport) -> Address | None:
     if answer.rrset is None:
         return None
     best = answer.rrset.processing_order()[0]
+    assert isinstance(best, SRV)
     target = str(best.target).rstrip(".")
     return (target, int(best.port)) if target else None
 

@@ -138,5 +138,5 @@ class _Native:
 def _context(name: str, mode: str, rate_hz: int) -> AudioCodecContext:
     context = av.CodecContext.create(name, mode)  # type: ignore[call-overload]
     assert isinstance(context, AudioCodecContext)
-    context.sample_rate, context.layout, context.format = rate_hz, "mono", "s16"  # type: ignore[assignment]
+    context.sample_rate, context.layout, context.format = rate_hz, "mono", "s16"
     return context
