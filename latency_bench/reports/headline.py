@@ -5,7 +5,16 @@ from typing import Literal
 
 from latency_bench.reports.bench_views import limit_words
 from latency_bench.reports.report_file import Report, Trend
-from latency_bench.reports.wording import NOTHING, count, ms, number, percent, plain, spoken_name
+from latency_bench.reports.wording import (
+    NOTHING,
+    count,
+    ms,
+    number,
+    percent,
+    plain,
+    seconds,
+    spoken_name,
+)
 
 Status = Literal["good", "fair", "bad", "none"]
 MOS_GOOD = 4.03
@@ -80,13 +89,13 @@ def _quality_verdict(report: Report) -> tuple[Status, str]:
 def _soak_verdict(report: Report) -> tuple[Status, str]:
     if not report.samples:
         return "bad", "Nothing was measured."
-    hours = (report.samples[-1].at_s - report.samples[0].at_s) / 3600
+    lasted = seconds(report.samples[-1].at_s - report.samples[0].at_s)
     words = "; ".join(
         f"{spoken_name(name)}: {trend.verdict}"
         for name, trend in report.trends.items()
         if trend.verdict
     )
-    return "none", f"{hours:.1f} hours of calls. {words}{'.' if words else ''}"
+    return "none", f"{lasted} of calls. {words}{'.' if words else ''}"
 
 
 def _calibrate_verdict(report: Report) -> tuple[Status, str]:
