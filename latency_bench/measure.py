@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from latency_bench.echo import echo_of, without_echo
 from latency_bench.figures import CallFigures, Outcome, TurnFigures
 from latency_bench.fillers import is_filler
 from latency_bench.recording import CallFailed, CallRecording
@@ -31,8 +32,10 @@ def measure_call(
     recording: CallRecording, *, call: int, scenario: str, began_s: float, repeat: int = 0
 ) -> CallFigures:
     """All figures that need no recogniser; ``began_s``: the call's start since the run's."""
-    segments = recording.received.segments
-    voices = voices_of(recording.received, segments)
+    echo = echo_of(recording)
+    received = recording.received
+    segments = (without_echo(received, echo) if echo else received).segments
+    voices = voices_of(received, segments)
     outcome, reason = outcome_of(recording)
     return CallFigures(
         call=call,
@@ -47,7 +50,7 @@ def measure_call(
         answer_ms=(recording.answered_s - recording.dialled_s) * 1000,
         greeting_ms=_greeting_ms(recording, voices),
         transferred_to=recording.transferred_to,
-        wire=wire_figures(recording, segments, voices),
+        wire=wire_figures(recording, segments, voices, echo),
         turns=tuple(turns_of(recording, voices)),
         notes=recording.notes,
     )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from latency_bench.dropouts import dropouts
-from latency_bench.echo import echo_db
+from latency_bench.echo import Echo
 from latency_bench.emodel import mos
 from latency_bench.figures import WireFigures
 from latency_bench.loudness import loudness
@@ -14,9 +14,12 @@ from latency_bench.wire import Segment
 
 
 def wire_figures(
-    recording: CallRecording, segments: Sequence[Segment], voices: Sequence[Voice]
+    recording: CallRecording,
+    segments: Sequence[Segment],
+    voices: Sequence[Voice],
+    echo: Echo | None,
 ) -> WireFigures:
-    """Everything about the agent's stream; ``segments`` and ``voices`` are those of it."""
+    """Everything about the agent's stream; ``segments``, ``voices`` and ``echo``: of it."""
     packets = packet_figures(recording.packets, voices)
     sound = loudness(recording.received, segments)
     broken = 0
@@ -37,5 +40,5 @@ def wire_figures(
         peak_dbfs=sound.peak_dbfs,
         clipped=sound.clipped,
         broken=broken,
-        echo_db=echo_db(recording),
+        echo_db=echo.level_db if echo else None,
     )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from latency_bench import g711
 from latency_bench.dropouts import dropouts
-from latency_bench.echo import echo_db
+from latency_bench.echo import echo_of
 from latency_bench.loudness import Loudness, loudness
 from latency_bench.measure import measure_call
 from latency_bench.recording import CallRecording, Said, stream_of
@@ -157,6 +157,11 @@ def test_lost_packets_are_no_holes_of_the_agents() -> None:
     assert holes(pcm, lost=True) == 1
 
 
+def echo_db(recording: CallRecording) -> float | None:
+    found = echo_of(recording)
+    return found.level_db if found else None
+
+
 def echoing(
     gain_db: float | None, delay_s: float = 0.2, *, jitter: bool = False, level: float = 0.1
 ) -> CallRecording:
@@ -204,6 +209,28 @@ def test_a_clean_call_has_no_echo_nor_one_where_both_speak_at_once() -> None:
     early = np.roll(both.received.pcm, -round(2.8 * RATE_HZ))
     both = replace(both, received=stream_of(frames(early), RATE_HZ))
     assert echo_db(both) is None
+
+
+@pytest.mark.parametrize("gain_db", [-3, -10, -25])
+def test_the_callers_echo_is_not_the_agent_speaking(gain_db: float) -> None:
+    for recording in (echoing(None), echoing(gain_db), echoing(gain_db, 0.6)):
+        figures = measure_call(recording, call=0, scenario="s", began_s=0)
+        # Each answer begins a second after its question.
+        assert [turn.v2v_ms for turn in figures.turns] == pytest.approx([1000] * 3, abs=15)
+        assert not any(turn.cut_in for turn in figures.turns)
+        assert figures.greeting_ms is None
+
+
+def test_an_agent_that_speaks_through_an_echo_is_still_heard() -> None:
+    clean, noisy = echoing(None), echoing(-10)
+    early = round(2.5 * RATE_HZ)
+    mixed = noisy.received.pcm.astype(np.int32)
+    # Half a second after the question began, over its echo.
+    mixed[:-early] += clean.received.pcm[early:]
+    pcm = mixed.clip(-32768, 32767).astype(np.int16)
+    recording = replace(noisy, received=stream_of(frames(pcm), RATE_HZ))
+    figures = measure_call(recording, call=0, scenario="s", began_s=0)
+    assert figures.turns[0].cut_in
 
 
 def test_tones_at_one_pitch_are_no_echo() -> None:
