@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from latency_bench.part import Part, spoken_part
 from latency_bench.questions import MANIFEST, choose, read_manifest, synthesised
+from latency_bench.rtp_keys import PAUSE_S, PRESS_S
 from latency_bench.scenario import Scenario, Step
 from latency_bench.sounds import at_level, sound
 from latency_bench.utterance import WIRE_RATE_HZ, SpeechError, Utterance, prepare, read_wav
@@ -83,20 +84,11 @@ class Cast:
             pcm = np.zeros(max(1, round(step.silence_s * WIRE_RATE_HZ)), np.int16)
             return [_silent_or_noise("silence", pcm, number, "silence", common)]
         if step.keys is not None and (keys or step.say is None):
-            none = np.zeros(0, np.int16)
-            return [
-                Part(
-                    number,
-                    "keys",
-                    none,
-                    WIRE_RATE_HZ,
-                    0,
-                    0,
-                    **common,
-                    keys=step.keys,
-                    source="keys",
-                )
-            ]
+            # Silence beside the presses, so that they end when the last key is let go.
+            pressing_s = len(step.keys) * (PRESS_S + PAUSE_S) - PAUSE_S
+            pcm = np.zeros(round(pressing_s * WIRE_RATE_HZ), np.int16)
+            part = _silent_or_noise("keys", pcm, number, "keys", common)
+            return [replace(part, keys=step.keys)]
         pieces = self._pieces(step, folder, turn)
         parts = [spoken_part(piece, number, **common) for piece in pieces]
         return [

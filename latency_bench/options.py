@@ -27,7 +27,7 @@ def add_session_arguments(parser: argparse.ArgumentParser) -> None:
         "--door",
         action="append",
         choices=DOORS,
-        help="by which door to call `self`: webrtc (default), sip; may be given twice",
+        help="by which door to call `self` (default: webrtc); may be given several times",
     )
     parser.add_argument(
         "--speech",
@@ -40,6 +40,13 @@ def add_session_arguments(parser: argparse.ArgumentParser) -> None:
         "--codec",
         choices=("pcmu", "pcma", "g722", "opus"),
         help="what to offer over SIP (default: pcmu)",
+    )
+    parser.add_argument("--caller", metavar="USER", help="who calls: a SIP user, or a number")
+    parser.add_argument(
+        "--ca-file",
+        type=Path,
+        metavar="FILE",
+        help="authorities (PEM) that a SIP far end's TLS certificate is checked against",
     )
     parser.add_argument("--username", metavar="NAME", help="of a SIP account")
     parser.add_argument(

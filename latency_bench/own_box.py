@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import secrets
 import socket
 import sys
 import tempfile
@@ -28,19 +29,19 @@ class OwnBox:
     process: BoxProcess
     sip_port: int
     token: str | None
+    carrier_key: str
+    """The auth token of a Twilio account that there is only here."""
 
     def target(self, door: Door, codec: str | None = None) -> Target:
-        """The box behind one of its doors. Raises TargetError for one it leaves shut."""
+        """The box behind one of its doors."""
         match door:
             case "webrtc":
                 return Target("webrtc", f"{self.process.url}/api/offer", token=self.token)
             case "sip":
                 return Target("sip", f"sip:agent@{HOST}:{self.sip_port}", codec=codec)
             case "twilio":
-                raise TargetError(
-                    "self has no carrier's key: set [carriers] on a box of your own and call it as "
-                    "twilio:http://127.0.0.1:7860/..."
-                )
+                webhook = f"{self.process.url}/carriers/twilio/answer"
+                return Target("twilio", webhook, token=self.token, password=self.carrier_key)
 
 
 @contextlib.asynccontextmanager
@@ -65,11 +66,14 @@ async def own_box(
         file = folder / "offhook.toml"
         file.write_text(tomlkit.dumps(_over(_tree(config), settings)), encoding="utf-8")
         http, sip = free_port(), _free_udp_port()
+        carrier_key = secrets.token_hex(16)
         environ = {
             "OFFHOOK_SERVER__HOST": HOST,
             "OFFHOOK_SERVER__PORT": str(http),
             "OFFHOOK_SIP__HOST": HOST,
             "OFFHOOK_SIP__PORT": str(sip),
+            "OFFHOOK_CARRIERS__PUBLIC_URL": f"http://{HOST}:{http}",
+            "OFFHOOK_CARRIERS__TWILIO_AUTH_TOKEN": carrier_key,
             "OFFHOOK_CALLS__MAX_CALLS": str(max_calls),
             "OFFHOOK_RECORDS__PATH": str(folder / "calls.sqlite3"),
         }
@@ -81,7 +85,7 @@ async def own_box(
         )
         await stack.enter_async_context(process)
         await process.until_ready(READY_LIMIT_S)
-        yield OwnBox(process, sip, token)
+        yield OwnBox(process, sip, token, carrier_key)
 
 
 @contextlib.asynccontextmanager

@@ -20,8 +20,6 @@ from latency_bench.scenario import Scenario, ScenarioError, load_scenario, shipp
 from latency_bench.target import Door, Target, TargetError, parse_target
 from models.loading import load_tts
 
-SELF_DOORS: tuple[Door, ...] = ("webrtc", "sip")
-
 
 @dataclass(frozen=True, slots=True)
 class Planned:
@@ -173,12 +171,13 @@ def open_session(args: argparse.Namespace) -> Session:
             username=args.username,
             password=password,
             codec=args.codec,
+            caller=args.caller,
+            ca_file=args.ca_file,
         )
     else:
         doors = tuple(args.door or ("webrtc",))
-        wrong = [door for door in doors if door not in SELF_DOORS]
-        if wrong or (args.target in PEERS and doors != ("webrtc",)):
-            raise TargetError(f"{args.target} has no door {' or '.join(wrong or doors)} to call")
+        if args.target in PEERS and doors != ("webrtc",):
+            raise TargetError(f"{args.target} is called by webrtc; --door is for `self`")
     voice = load_tts(args.voice or config.models.tts, device=config.models.device_of("tts"))
     return Session(
         text=args.target,
