@@ -30,7 +30,17 @@ CUT_SENTENCES = (
 """Sentences that go on."""
 BARGE_IN_WORDS = ("Stop.", "Wait.", "No.", "Hold on a moment.", "Excuse me, stop please.")
 BACKCHANNELS = ("Mm-hm.", "Uh-huh.", "Right.", "Okay.", "Yeah.")
+AGENT_SENTENCES = (
+    "I can help you with your order, your booking, or a question about our opening hours.",
+    "We are open from nine in the morning until six in the evening, Monday to Saturday.",
+    "Please tell me your name and the number of your order, and I will look it up for you.",
+    "Thank you, I have found your booking for two people tonight at half past seven.",
+    "The large coffee costs three dollars and fifty cents, and the small one costs two dollars.",
+)
 NOISE_S = 20.0
+TALKERS = 6
+PITCHES = (0.8, 1.0, 1.2)
+"""How much faster and higher a talker of the babble speaks than the voice does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +86,7 @@ class Material:
     barge_ins: list[Clip] = field(default_factory=list)
     backchannels: list[Clip] = field(default_factory=list)
     prompts: list[Clip] = field(default_factory=list)
-    """The agent's own voice."""
+    """The agent's own voice, then recorded prompts where there are any."""
 
     def noise(self, kind: str) -> NDArray[np.int16]:
         """The recorded ones of that kind end to end; where there are none, the generated one."""
@@ -102,10 +112,18 @@ def spread_over(items: Sequence[Clip], count: int) -> list[Clip]:
     return [items[index * len(items) // count] for index in range(count)]
 
 
-def gather(folder: Path | None, voice: SpeechSynthesizer, greeting: str) -> Material:
+def gather(
+    folder: Path | None,
+    voice: SpeechSynthesizer,
+    greeting: str,
+    *,
+    sentences: int = len(QUESTIONS),
+    barge_in: bool = True,
+) -> Material:
     """Recordings of ``folder`` where given, and what has to be synthesised with ``voice``.
 
-    Raises SpeechError.
+    ``sentences``: how many questions to make where there are no recordings; six at least.
+    ``barge_in``: also what is said by a speaking agent and over it. Raises SpeechError.
     """
     material = (
         Material(f"recordings of {folder.name}, by set")
@@ -113,22 +131,24 @@ def gather(folder: Path | None, voice: SpeechSynthesizer, greeting: str) -> Mate
         else Material("synthesised with the agent's own engine, faster and higher")
     )
     if folder is None:
-        material.clips = _said(QUESTIONS, voice, SYNTHESISED)
+        material.clips = _said(QUESTIONS[: max(TALKERS, sentences)], voice, SYNTHESISED)
         material.incomplete = _said(CUT_SENTENCES, voice, SYNTHESISED)
     else:
         _take_recordings(folder, material)
+    if folder is None:
+        material.noises.append(Noise("talkers", "babble", _babble(material.clips)))
     for kind in ("white", "pink", "babble", "music"):
         if kind in ("white", "pink") or not any(noise.kind == kind for noise in material.noises):
             made = sound(kind, NOISE_S, CLIP_HZ, -26.0)
             material.noises.append(Noise(kind, kind, made))
+    if not barge_in:
+        return material
     coughs = np.concatenate([sound("cough", 1.0, CLIP_HZ, -26.0, seed) for seed in range(10)])
     material.noises.append(Noise("cough", "cough", coughs))
     material.barge_ins += _said(BARGE_IN_WORDS, voice, SYNTHESISED)
     material.backchannels = _said(BACKCHANNELS, voice, SYNTHESISED)
-    if not material.prompts:
-        own = np.concatenate([chunk.pcm for chunk in voice.synthesize(greeting or QUESTIONS[0])])
-        pcm = resampled(own, voice.sample_rate_hz, CLIP_HZ)
-        material.prompts = [Clip("greeting", SYNTHESISED, greeting, pcm)]
+    said = [_agent_says(text, voice) for text in (greeting, *AGENT_SENTENCES) if text]
+    material.prompts = [*said, *material.prompts]
     return material
 
 
@@ -157,6 +177,23 @@ def _take_recordings(folder: Path, material: Material) -> None:
                 material.barge_ins.append(clip)
     if not material.clips:
         raise SpeechError(f"{folder / MANIFEST}: no recording with a transcript")
+
+
+def _agent_says(text: str, voice: SpeechSynthesizer) -> Clip:
+    pcm = np.concatenate([chunk.pcm for chunk in voice.synthesize(text)])
+    return Clip(text, SYNTHESISED, text, resampled(pcm, voice.sample_rate_hz, CLIP_HZ))
+
+
+def _babble(clips: Sequence[Clip]) -> NDArray[np.int16]:
+    """``TALKERS`` who speak at once, each another sentence at another pitch, over and over."""
+    count = round(NOISE_S * CLIP_HZ)
+    total = np.zeros(count)
+    for talker in range(TALKERS):
+        clip = clips[talker * len(clips) // TALKERS]
+        pcm = resampled(clip.pcm, round(CLIP_HZ * PITCHES[talker % len(PITCHES)]), CLIP_HZ)
+        begin = talker * CLIP_HZ // 3
+        total += np.roll(np.resize(pcm, count), begin)
+    return at_level(total, -26.0)
 
 
 def _noise_kind(categories: frozenset[str]) -> str | None:

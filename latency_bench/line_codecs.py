@@ -1,8 +1,7 @@
 """Audio through a telephone's codec: real encoders and decoders, packet by packet."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from dataclasses import dataclass
 
 import av
 import numpy as np
@@ -24,7 +23,7 @@ class LineCodec:
     encoder: str | None = None
     """FFmpeg's name of it; None passes the samples on as they are."""
     bits_per_s: int | None = None
-    options: MappingProxyType[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    options: tuple[tuple[str, str], ...] = ()
     delay: int = 0
     """Samples at ``codec_hz`` by which decoded audio is late; taken off again."""
 
@@ -44,7 +43,7 @@ CODECS = (
         16_000,
         "libopus",
         bits_per_s=24_000,
-        options=MappingProxyType({"application": "voip", "frame_duration": "20"}),
+        options=(("application", "voip"), ("frame_duration", "20")),
         # 6.5 ms (RFC 6716, 2.1.4 and libopus' own lookahead for "voip").
         delay=312,
     ),

@@ -23,7 +23,6 @@ from rich.table import Table
 
 from agent.config import Config, load_config
 from agent.engines import load_language_model, load_recogniser
-from agent.serve import stop_signal
 from agent.turn_taking import TurnSettings
 from latency_bench.answer_rules import Checked
 from latency_bench.answers import ask_agent, ask_model, questions
@@ -36,6 +35,7 @@ from latency_bench.machine import machine_facts
 from latency_bench.offline_ear import OfflineEar
 from latency_bench.quality_options import PARTS
 from latency_bench.quality_report import Results, structured, summary, tables
+from latency_bench.questions import read_manifest
 from latency_bench.recording import CallFailed
 from latency_bench.target import Target, TargetError, parse_target
 from latency_bench.utterance import SpeechError
@@ -176,12 +176,21 @@ class Quality:
         # The synthesiser draws at random: the same words sound the same on every run.
         set_seed(SEED)
         config, only = self._config, self._only
+        if self._args.speech is not None:
+            # A wrong folder is told of before the models are loaded.
+            read_manifest(self._args.speech)
         with ExitStack() as stack:
             progress = stack.enter_context(_progress(self._console))
             loading = progress.add_task("loading", total=None)
             voice = load_tts(config.models.tts, device=config.models.device_of("tts"))
             stack.enter_context(closing(voice))
-            material = gather(self._args.speech, voice, config.agent.greeting)
+            material = gather(
+                self._args.speech,
+                voice,
+                config.agent.greeting,
+                sentences=self._amounts.words,
+                barge_in="barge-in" in only,
+            )
             self._speech = material.speech
             ear = OfflineEar(
                 load_vad(config.models.vad),
@@ -265,6 +274,9 @@ class Quality:
     def _ask_target(
         self, bar: "Bar", target: Target, voice: SpeechSynthesizer, recogniser: SpeechRecognizer
     ) -> None:
+        # Brings the doors' libraries, which nothing else here needs.
+        from agent.serve import stop_signal
+
         asked = questions(self._amounts.answers)
 
         def recognise(pcm: NDArray[np.int16], rate_hz: int) -> str:

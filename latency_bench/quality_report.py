@@ -9,7 +9,7 @@ from latency_bench.endpointing import Endpoint
 from latency_bench.false_barge_in import Alarms, Barged
 from latency_bench.quality_cells import Row, Table, table, value_of, with_interval
 from latency_bench.quality_turns import (
-    alarm_table,
+    alarm_tables,
     barge_summary,
     barge_table,
     curve_table,
@@ -53,7 +53,7 @@ def tables(results: Results) -> list[Table]:
         *word_tables(results.hearings),
         end_table(results.endpoints),
         curve_table(results.endpoints),
-        alarm_table(results.alarms),
+        *alarm_tables(results.alarms),
         barge_table(results.barged, results.backchannels),
         _answer_table(results.answers),
     ]

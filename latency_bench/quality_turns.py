@@ -46,13 +46,13 @@ def end_table(endpoints: Sequence[Endpoint]) -> Table:
         )
     return table(
         "End of turn",
-        "Over G.711 mu-law, on simulated time. Ended early: decided before the utterance was "
-        "over. Too soon: decided although more was to come, within so many seconds of where it "
-        "breaks off. Wait: last voiced sample to the decision. Missed: no decision in time, or "
-        "taken for no speech at all.",
-        ["utterances", "n", "ended early"]
-        + [f"too soon, {seconds:g} s" for seconds in WITHIN_S]
-        + ["wait P50 ms", "wait P95 ms", "missed"],
+        "Over G.711 mu-law, on simulated time. Early: decided before the utterance was over. "
+        "Soon: decided although more was to come, within so many seconds of where it breaks off. "
+        "P50, P95: last voiced sample to the decision. Missed: no decision in time, or taken for "
+        "no speech at all.",
+        ["utterances", "n", "early"]
+        + [f"soon, {seconds:g} s" for seconds in WITHIN_S]
+        + ["P50 ms", "P95 ms", "missed"],
         rows,
     )
 
@@ -115,27 +115,42 @@ def _decided_within(group: Sequence[Endpoint], seconds: float) -> Rate | None:
     return share(sum(e.wait_s is not None and e.wait_s <= seconds for e in group), len(group))
 
 
-def alarm_table(found: Sequence[Alarms]) -> Table:
-    """By sound and level."""
-    rows: list[Row] = [
-        [
-            alarm.kind,
-            f"{alarm.level_db:g} {'dB' if alarm.kind == 'echo' else 'dBFS'}",
-            alarm.stops,
-            round(alarm.minutes, 2),
-            round(alarm.stops / alarm.minutes, 1),
-        ]
-        for alarm in found
+def alarm_tables(found: Sequence[Alarms]) -> list[Table]:
+    """By sound and level; the agent's own echo apart."""
+    noises = [alarm for alarm in found if alarm.kind != "echo"]
+    echoes = [alarm for alarm in found if alarm.kind == "echo"]
+    return [
+        _level_table(
+            "False barge-in",
+            "Stops a minute: how often the box would have silenced its agent, which speaks all "
+            "the time, for sound that is no caller. A competing talker is one person beside the "
+            "caller, and is not counted in the summary.",
+            "dBFS",
+            noises,
+        ),
+        _level_table(
+            "False barge-in by the agent's own echo",
+            "Stops a minute: the agent's voice comes back 0.15 s later, so much louder than it "
+            "was sent (negative: quieter), through G.711 both ways.",
+            "dB",
+            echoes,
+        ),
     ]
-    return table(
-        "False barge-in",
-        "How often the box would have silenced its agent for sound that is no caller, while the "
-        "agent speaks all the time. Echo: the agent's own voice, back after 0.15 s so much "
-        "louder than it was sent (negative: quieter), through G.711 both ways. A competing "
-        "talker is one person beside the caller, and is not counted in the summary.",
-        ["sound", "level", "stops", "minutes", "stops a minute"],
-        rows,
-    )
+
+
+def _level_table(title: str, about: str, unit: str, found: Sequence[Alarms]) -> Table:
+    levels = sorted({alarm.level_db for alarm in found})
+    rows: list[Row] = []
+    for kind in dict.fromkeys(alarm.kind for alarm in found):
+        by_level = {alarm.level_db: alarm for alarm in found if alarm.kind == kind}
+        rates = [
+            round(by_level[level].stops / by_level[level].minutes, 1) if level in by_level else None
+            for level in levels
+        ]
+        minutes = max(alarm.minutes for alarm in by_level.values())
+        rows.append([kind, round(minutes, 2), *rates])
+    columns = ["sound", "minutes each", *(f"{level:g} {unit}" for level in levels)]
+    return table(title, about, columns, rows)
 
 
 def barge_table(barged: Sequence[Barged], backchannels: Sequence[Barged]) -> Table:
