@@ -50,9 +50,10 @@ def caller_turns(turns: Sequence[TurnFigures]) -> list[Sequence[TurnFigures]]:
 
 
 def stage_spreads(turns: Sequence[TurnFigures]) -> dict[str, Spread]:
-    """The spread of each stage over all turns that passed it."""
+    """The spread of each stage over all turns that passed it, in the order of the stages."""
     found: dict[str, list[float]] = {}
-    for turn in turns:
+    # A turn that skipped stages does not know where they belong.
+    for turn in sorted(turns, key=lambda turn: -len(turn.stages_ms)):
         for stage, took_ms in turn.stages_ms.items():
             found.setdefault(stage, []).append(took_ms)
     return {stage: figure for stage, took in found.items() if (figure := spread(took))}
