@@ -70,11 +70,15 @@ def _of_turn(
 
 
 def door_report(compared: Mapping[str, Sequence[Compared]]) -> dict[str, Any]:
-    """The error at one door; ``compared`` by the agent's behaviour, such as ``delay-200``."""
+    """The error at one door; ``compared`` by the agent's behaviour, such as ``delay-200``.
+
+    At the top that of V2V over all delays, in ``delays`` by delay; ``stop`` and ``greeting``.
+    """
     of_turns = {
         name: rows
         for name, calls in compared.items()
         if (rows := [row for row in calls if row.figure == "v2v"])
+        and not any(row.figure == "stop" for row in calls)
     }
     return {
         **error_of([row for rows in of_turns.values() for row in rows]),

@@ -31,6 +31,7 @@ from aiortc.mediastreams import MediaStreamError
 from numpy.typing import NDArray
 
 from latency_bench.reference_behaviour import Behaviour, behaviour_of
+from latency_bench.reference_http import serve_json
 from latency_bench.reference_talk import FRAME_S, ReferenceTalk, Truth
 from latency_bench.stamped_socket import stamp_transport
 
@@ -41,8 +42,6 @@ FRAME = 960
 LOOKAHEAD = 312
 """Samples that libopus looks ahead, and all it carries comes later by (6.5 ms)."""
 LATEST_S = 0.2
-REQUEST_LIMIT_S = 5.0
-REQUEST_BYTES = 1 << 18
 CLOSE_LIMIT_S = 5.0
 CALLS_LIMIT = 50
 ARRIVALS_LIMIT = 1000
@@ -231,7 +230,7 @@ class WebrtcDoor:
 
     async def open(self, host: str, port: int) -> int:
         """Listens; returns the port."""
-        self._server = await asyncio.start_server(self._serve, host, port, limit=REQUEST_BYTES)
+        self._server = await asyncio.start_server(self._serve, host, port)
         return int(self._server.sockets[0].getsockname()[1])
 
     async def close(self) -> None:
@@ -259,21 +258,7 @@ class WebrtcDoor:
         await call.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            async with asyncio.timeout(REQUEST_LIMIT_S):
-                path, body = await _request(reader)
-            status, answer = await self._offered(path, body)
-            data = json.dumps(answer).encode()
-            writer.write(
-                f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\n"
-                f"Content-Length: {len(data)}\r\nConnection: close\r\n\r\n".encode()
-                + data
-            )
-            await writer.drain()
-        except (TimeoutError, OSError, ValueError, asyncio.IncompleteReadError) as error:
-            log.warning("a request came to nothing: %r", error)
-        finally:
-            writer.close()
+        await serve_json(reader, writer, self._offered)
 
     async def _offered(self, path: str, body: bytes) -> tuple[str, dict[str, str]]:
         url = urlsplit(path)
@@ -291,20 +276,6 @@ class WebrtcDoor:
         call = _Call(name, behaviour, self._seed, self._over)
         self._calls.add(call)
         return "200 OK", await call.answer(json.loads(body))
-
-
-async def _request(reader: asyncio.StreamReader) -> tuple[str, bytes]:
-    """A request's path and body. Raises ValueError, IncompleteReadError."""
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-    first, *headers = head.split("\r\n")
-    method, path, _ = first.split(" ", 2)
-    if method != "POST":
-        raise ValueError(f"{method} {path}")
-    lengths = [h.partition(":")[2] for h in headers if h.lower().startswith("content-length:")]
-    length = int(lengths[0]) if lengths else 0
-    if not 0 <= length <= REQUEST_BYTES:
-        raise ValueError(f"{length} bytes")
-    return path, await reader.readexactly(length)
 
 
 def _is_rtp(data: bytes) -> bool:
