@@ -19,7 +19,7 @@ from latency_bench.recording import CallRecording, Event
 
 log = logging.getLogger(__name__)
 
-FOUND_LIMIT_S = 12.0
+FOUND_LIMIT_S = 20.0
 """How long the box may take to notice the hang-up and to write the call down."""
 POLL_S = 0.2
 REQUEST_LIMIT_S = 5.0

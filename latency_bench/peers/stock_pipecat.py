@@ -66,6 +66,7 @@ from models.loading import locate
 
 ALIAS = "local"
 FLUSH_LIMIT_MS = 3000
+TRANSCRIPT_LIMIT_S = 15.0
 REST_S = 0.3
 WARM_UP_SAMPLES = 16_000
 TELEPHONE_RATE_HZ = 8000
@@ -157,6 +158,8 @@ class StockPipecat:
         stt = WhisperSTTService(
             device=device,
             compute_type="int8" if device == "cpu" else "float16",
+            # How long a transcript may take and still be timed; nothing waits for it.
+            stt_ttfb_timeout=TRANSCRIPT_LIMIT_S,
             settings=WhisperSTTService.Settings(model=str(locate(models.stt, "stt"))),
         )
         llm = OpenAILLMService(

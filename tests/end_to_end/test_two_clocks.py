@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from boxes import OpenBox, web
 from loopback_caller import word_error_rate
 from spoken import Question
@@ -11,7 +12,7 @@ from spoken import Question
 from agent.box import Box
 from agent.phone import Phone
 from latency_bench.caller_sip import place_call
-from latency_bench.conversation import Conversation
+from latency_bench.conversation import Conversation, Pace
 from latency_bench.inside import inside_events
 from latency_bench.part import Part, spoken_part
 from latency_bench.recording import CallRecording
@@ -22,23 +23,29 @@ from latency_bench.utterance import prepare
 TOKEN = "a token for this test alone"
 SHORT = {"OFFHOOK_AGENT__GREETING": "Hello.", "OFFHOOK_LLM__MAX_TOKENS": "12"}
 
+pytestmark = pytest.mark.timeout(300)
+
 
 def part_of(question: Question) -> Part:
     utterance = prepare(question.pcm, question.rate_hz, expected=question.text, source="test")
     return replace(spoken_part(utterance), wait_s=20.0)
 
 
-async def call(phone: Phone, part: Part, after_s: float = 0.0) -> CallRecording:
+async def call(phone: Phone, part: Part, after_s: float, pace: Pace) -> CallRecording:
     await asyncio.sleep(after_s)
     target = Target("sip", phone.address)
-    return await place_call(target, lambda rate_hz: Conversation([part], rate_hz), limit_s=40.0)
+    return await place_call(
+        target, lambda rate_hz: Conversation([part], rate_hz, pace), limit_s=60.0
+    )
 
 
 async def two_calls(box: Box, part: Part) -> list[CallRecording]:
+    """At the same time, asking the same, one of them later than the other."""
     phone = Phone(box.config, {})
     await phone.open(box)
     try:
-        return list(await asyncio.gather(call(phone, part), call(phone, part, after_s=1.0)))
+        early, late = Pace(), Pace(pause_s=2.5)
+        return list(await asyncio.gather(call(phone, part, 0, early), call(phone, part, 1, late)))
     finally:
         await phone.close()
 
@@ -55,19 +62,20 @@ async def test_a_box_tells_of_calls_that_came_over_sip(
                 for recording in recordings
             ]
             assert await inside_events(server.url.rstrip("/"), "another", recordings[0]) == ()
-    used = [event.body["usage"] for events in told for event in events]
-    assert len(used) == 4
     assert told[0] != told[1]
     for recording, events in zip(recordings, told, strict=True):
         assert recording.end == "completed"
-        greeting, answer = events
-        assert (greeting.body["turn"], answer.body["turn"]) == (0, 1)
-        assert word_error_rate(question.text, answer.body["heard"]) <= 0.5
+        answers = events[1:]
+        # A machine that stalls may cut a question in two; both are the caller's one part.
+        assert [event.body["turn"] for event in events] == list(range(len(events)))
+        heard = " ".join(event.body["heard"] for event in answers)
+        assert word_error_rate(question.text, heard) <= 0.5
+        assert all(event.body["usage"]["stt_busy_s"] > 0 for event in answers)
         (turn,) = turns_of(replace(recording, events=events))
-        assert turn.heard == answer.body["heard"]
-        assert turn.answer == answer.body["answer"]
+        answer = answers[-1]
+        assert (turn.heard, turn.answer) == (heard, answer.body["answer"])
         assert turn.inside_ms is not None and turn.v2v_ms is not None
         assert np.isclose(sum(turn.stages_ms.values()), turn.inside_ms, atol=1.0)
         # Dated on the caller's clock: after the question, no later than the answer was heard.
         ended_s = recording.answered_s + turn.ended_s
-        assert ended_s < answer.at_s < ended_s + turn.v2v_ms / 1000 + 0.5
+        assert ended_s - 1.0 < answer.at_s < recording.ended_s + 1.0

