@@ -80,12 +80,12 @@ async def llama_server(command: Sequence[str]) -> AsyncIterator[str]:
     try:
         try:
             async with asyncio.timeout(READY_LIMIT_S):
-                yield_port = await port
+                listening = await port
         except TimeoutError as error:
             raise ServerFailed(
                 f"llama-cpp-python's server was not ready after {READY_LIMIT_S:.0f} s"
             ) from error
-        yield f"http://127.0.0.1:{yield_port}/v1"
+        yield f"http://127.0.0.1:{listening}/v1"
     finally:
         await asyncio.shield(_stop(child, reading))
 

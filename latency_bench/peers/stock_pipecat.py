@@ -91,6 +91,7 @@ class StockPipecat:
         self._traced = traced
         self._spare: Parts | None = None
         self._calls: set[asyncio.Task[None]] = set()
+        self._talking = 0
 
     async def prepare(self) -> None:
         """Loads the next call's services ahead, and has the recogniser work once."""
@@ -114,6 +115,20 @@ class StockPipecat:
         self, transport: BaseTransport, params: PipelineParams, conversation_id: str
     ) -> None:
         """One call, from its connection to its end."""
+        self._talking += 1
+        try:
+            await self._run(transport, params, conversation_id)
+        finally:
+            self._talking -= 1
+        await asyncio.to_thread(_flush)
+        # Loading holds up whoever talks, and whoever ends the peer together with the call.
+        await asyncio.sleep(REST_S)
+        if not self._talking and self._spare is None:
+            await self.prepare()
+
+    async def _run(
+        self, transport: BaseTransport, params: PipelineParams, conversation_id: str
+    ) -> None:
         parts, self._spare = self._spare or self._load(), None
         pipeline = Pipeline(
             [
@@ -145,11 +160,6 @@ class StockPipecat:
         runner = WorkerRunner(handle_sigint=False)
         await runner.add_workers(worker)
         await runner.run()
-        await asyncio.to_thread(_flush)
-        # Loading holds up whoever talks, and whoever ends the peer together with the call.
-        await asyncio.sleep(REST_S)
-        if len(self._calls) == 1 and self._spare is None:
-            await self.prepare()
 
     def _load(self) -> Parts:
         config, models = self._config, self._config.models
