@@ -15,36 +15,17 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from latency_bench.figures import CallFigures, TurnFigures
+from latency_bench.figures import CallFigures
+from latency_bench.reports.bootstrap import DRAWS, Z95, draws, percentiles, widened
+from latency_bench.reports.measures import BY_CALL, MEASURES, Measure
 from latency_bench.reports.report_file import Report
 from latency_bench.reports.wording import NOTHING, count, ms, percent
-from latency_bench.summary import caller_turns, is_interruption
 
-DRAWS = 4000
-CHUNK = 500
-Z95 = 1.959964
 Z80 = 0.841621
 """A study of the size told finds the difference in four of five tries."""
 MIN_CALLS = 3
 """Fewer calls tell nothing of how calls differ."""
 Outcome = Literal["better", "worse", "unclear"]
-Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """A figure to compare, and its values by call. ``share`` None: a mean (a rate).
-
-    ``less`` and ``more`` say what B then does.
-    """
-
-    key: str
-    name: str
-    unit: Literal["ms", "rate", "mos"]
-    share: float | None
-    values: Callable[[CallFigures], list[float]]
-    less: str
-    more: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,132 +113,6 @@ def differing(a: Report, b: Report) -> list[str]:
     return warnings
 
 
-def _of_turns(pick: Callable[[TurnFigures], float | None]) -> Callable[[CallFigures], list[float]]:
-    return lambda call: [value for turn in call.turns if (value := pick(turn)) is not None]
-
-
-def _missed(call: CallFigures) -> list[float]:
-    """Of the caller's turns that owe an answer; as the summary counts them, like the next two."""
-    ends = [parts[-1] for parts in caller_turns(call.turns)]
-    return [float(end.missed) for end in ends if end.owes_answer and not end.continues]
-
-
-def _cut_ins(call: CallFigures) -> list[float]:
-    return [float(any(part.cut_in for part in parts)) for parts in caller_turns(call.turns)]
-
-
-def _stop(turn: TurnFigures) -> float | None:
-    return turn.stop_ms if is_interruption(turn) else None
-
-
-def _of_call(pick: Callable[[CallFigures], float | None]) -> Callable[[CallFigures], list[float]]:
-    return lambda call: [] if (value := pick(call)) is None else [value]
-
-
-def _v2v(turn: TurnFigures) -> float | None:
-    return turn.v2v_ms if turn.counts else None
-
-
-def _first_answer(turn: TurnFigures) -> float | None:
-    return turn.first_answer_ms if turn.counts else None
-
-
-_SOONER = ("answers {} sooner", "answers {} later")
-MEASURES = (
-    Measure("v2v_p50_ms", "voice to voice, P50", "ms", 0.5, _of_turns(_v2v), *_SOONER),
-    Measure(
-        "v2v_p95_ms",
-        "voice to voice, P95",
-        "ms",
-        0.95,
-        _of_turns(_v2v),
-        "answers {} sooner at P95",
-        "answers {} later at P95",
-    ),
-    Measure(
-        "first_answer_p50_ms",
-        "first answer, P50",
-        "ms",
-        0.5,
-        _of_turns(_first_answer),
-        "begins its answer proper {} sooner",
-        "begins its answer proper {} later",
-    ),
-    Measure(
-        "first_answer_p95_ms",
-        "first answer, P95",
-        "ms",
-        0.95,
-        _of_turns(_first_answer),
-        "begins its answer proper {} sooner at P95",
-        "begins its answer proper {} later at P95",
-    ),
-    Measure(
-        "missed_rate",
-        "missed turns",
-        "rate",
-        None,
-        _missed,
-        "misses {} fewer of its turns",
-        "misses {} more of its turns",
-    ),
-    Measure(
-        "cut_in_rate",
-        "cut-ins",
-        "rate",
-        None,
-        _cut_ins,
-        "cuts in on {} fewer turns",
-        "cuts in on {} more turns",
-    ),
-    Measure(
-        "stop_p50_ms",
-        "barge-in stop, P50",
-        "ms",
-        0.5,
-        _of_turns(_stop),
-        "stops {} sooner when interrupted",
-        "stops {} later when interrupted",
-    ),
-    Measure(
-        "greeting_p50_ms",
-        "greeting, P50",
-        "ms",
-        0.5,
-        _of_call(lambda call: call.greeting_ms),
-        "greets {} sooner",
-        "greets {} later",
-    ),
-    Measure(
-        "answer_p50_ms",
-        "call taken, P50",
-        "ms",
-        0.5,
-        _of_call(lambda call: call.answer_ms),
-        "takes the call {} sooner",
-        "takes the call {} later",
-    ),
-    Measure(
-        "mos_p50",
-        "MOS, P50",
-        "mos",
-        0.5,
-        _of_call(lambda call: call.wire.mos),
-        "sounds worse by {}",
-        "sounds better by {}",
-    ),
-    Measure(
-        "failed_rate",
-        "calls that did not pass",
-        "rate",
-        None,
-        lambda call: [float(not call.passed)],
-        "fails {} fewer of its calls",
-        "fails {} more of its calls",
-    ),
-)
-
-
 def _difference(
     measure: Measure, a: Sequence[CallFigures], b: Sequence[CallFigures], rng: np.random.Generator
 ) -> Difference | None:
@@ -276,14 +131,14 @@ def _difference(
         difference = at[1] - at[0]
         ratio = at[1] / at[0] if at[0] > 0 and at[1] > 0 else None
         if all(sum(map(bool, calls)) >= MIN_CALLS for calls in by_call):
-            drawn_a, drawn_b = (_draws(calls, measure.share, rng) for calls in by_call)
+            drawn_a, drawn_b = (draws(calls, measure.share, rng) for calls in by_call)
             differences = drawn_b - drawn_a
             spread = float(np.nanstd(differences))
-            ci95 = _percentiles(differences)
+            ci95 = percentiles(differences)
             if measure.unit == "rate":
-                ci95 = _widened(ci95, values)
+                ci95 = widened(ci95, values)
             elif ratio is not None:
-                ratio_ci = _percentiles(drawn_b / drawn_a)
+                ratio_ci = percentiles(drawn_b / drawn_a)
     outcome = _outcome(measure, ci95)
     return Difference(
         measure.key,
@@ -302,67 +157,8 @@ def _difference(
     )
 
 
-def _figure(values: Floats, share: float | None) -> float:
+def _figure(values: NDArray[np.float64], share: float | None) -> float:
     return float(np.mean(values) if share is None else np.percentile(values, 100 * share))
-
-
-def _draws(
-    by_call: Sequence[Sequence[float]], share: float | None, rng: np.random.Generator
-) -> Floats:
-    """The figure of ``DRAWS`` samples of calls; NaN where none of the drawn calls has a value.
-
-    A sample is how often each call was drawn; a percentile is then that of values which each
-    stand as often as their call.
-    """
-    calls = len(by_call)
-    call_of = np.repeat(np.arange(calls), [len(values) for values in by_call])
-    flat = np.array([value for values in by_call for value in values])
-    order = np.argsort(flat, kind="stable")
-    flat, call_of = flat[order], call_of[order]
-    found = np.empty(DRAWS)
-    for start in range(0, DRAWS, CHUNK):
-        times = rng.multinomial(calls, np.full(calls, 1 / calls), size=CHUNK)[:, call_of]
-        reached = np.cumsum(times, axis=1)
-        total = reached[:, -1]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            if share is None:
-                figures = (times @ flat) / total
-            else:
-                rank = (total - 1) * share
-                low = np.floor(rank)
-                part = rank - low
-                figures = _ranked(flat, reached, low) * (1 - part) + part * _ranked(
-                    flat, reached, np.minimum(low + 1, total - 1)
-                )
-        found[start : start + CHUNK] = np.where(total > 0, figures, np.nan)
-    return found
-
-
-def _ranked(flat: Floats, reached: NDArray[np.int64], rank: Floats) -> Floats:
-    place = (reached <= rank[:, None]).sum(axis=1)
-    ranked: Floats = flat[np.minimum(place, len(flat) - 1)]
-    return ranked
-
-
-def _percentiles(drawn: Floats) -> tuple[float, float]:
-    low, high = np.nanpercentile(drawn, [2.5, 97.5])
-    return float(low), float(high)
-
-
-def _widened(ci95: tuple[float, float], values: Sequence[Floats]) -> tuple[float, float]:
-    a, b = (_wilson(float(side.sum()), len(side)) for side in values)
-    p_a, p_b = (float(side.mean()) for side in values)
-    low = p_b - p_a - math.hypot(p_b - b[0], a[1] - p_a)
-    high = p_b - p_a + math.hypot(b[1] - p_b, p_a - a[0])
-    return min(ci95[0], low), max(ci95[1], high)
-
-
-def _wilson(happened: float, of: int) -> tuple[float, float]:
-    share = happened / of
-    middle = share + Z95**2 / (2 * of)
-    half = Z95 * math.sqrt(share * (1 - share) / of + Z95**2 / (4 * of**2))
-    scale = 1 + Z95**2 / of
-    return (middle - half) / scale, (middle + half) / scale
 
 
 def _outcome(measure: Measure, ci95: tuple[float, float] | None) -> Outcome:
@@ -399,16 +195,13 @@ def _sentence(
         )
     if ci95 == (0.0, 0.0):
         return f"{name}: {shown(measure.unit, at[0])} in both."
-    noun = "call" if measure.key in _BY_CALL else "turn"
+    noun = "call" if measure.key in BY_CALL else "turn"
     seen = f"{count(n[0], noun)} each" if n[0] == n[1] else f"{n[0]:,} and {count(n[1], noun)}"
     text = (
         f"{name}: no difference can be shown with {seen} (95% CI "
         f"{_signed(measure, ci95[0])} to {_signed(measure, ci95[1])})"
     )
     return f"{text}; {_needed(measure, at[0], n, ci95, spread)}."
-
-
-_BY_CALL = ("greeting_p50_ms", "answer_p50_ms", "mos_p50", "failed_rate")
 
 
 def _needed(

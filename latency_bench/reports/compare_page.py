@@ -3,16 +3,13 @@
 from typing import Any
 
 from latency_bench.reports.anchors import ANCHORS, HOW_WORDS
-from latency_bench.reports.charts import Series, both, cdf, intervals, latency_top
-from latency_bench.reports.compare import (
-    DRAWS,
-    Comparison,
-    Difference,
-    shown,
-    side_by_side,
-)
-from latency_bench.reports.page import cdf_series, facts, render
+from latency_bench.reports.bootstrap import DRAWS
+from latency_bench.reports.charts import both, intervals
+from latency_bench.reports.compare import Comparison, Difference, shown, side_by_side
+from latency_bench.reports.latency_charts import Series, cdf, latency_top
+from latency_bench.reports.page import facts, render
 from latency_bench.reports.report_file import Report
+from latency_bench.reports.run_view import cdf_series
 from latency_bench.reports.terminal import interval_words
 from latency_bench.reports.wording import NOTHING, number, plain
 

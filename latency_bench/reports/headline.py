@@ -1,5 +1,6 @@
 """A report in one sentence and a handful of figures. Pure."""
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -63,9 +64,12 @@ def _run_verdict(report: Report) -> tuple[Status, str]:
     if not calls:
         return "bad", "No call took place."
     if failed:
-        return "bad", f"{failed} of {count(calls, 'call')} did not go as they should. {pace}"
-    went = "The call went" if calls == 1 else f"All {calls} calls went"
-    return "good", f"{went} as they should. {pace}".replace("call went as they", "call went as it")
+        went = f"{failed} of {calls} calls did not go as they should."
+        return "bad", f"{'The call did not go as it should.' if calls == 1 else went} {pace}"
+    went = (
+        "The call went as it should." if calls == 1 else f"All {calls} calls went as they should."
+    )
+    return "good", f"{went} {pace}"
 
 
 def _capacity_verdict(report: Report) -> tuple[Status, str]:
@@ -195,11 +199,18 @@ def _summary_figures(report: Report) -> list[Figure]:
     return [
         Figure(
             spoken_name(name),
-            percent(value) if name.endswith("_rate") else number(value),
+            percent(value) if _is_share(name) else number(value),
             "ms" if name.endswith("_ms") and value is not None else "",
         )
         for name, value in list(report.summary.items())[:8]
     ]
+
+
+def _is_share(name: str) -> bool:
+    return (
+        name.endswith(("_rate", "_share"))
+        or re.fullmatch(r"(returned_)?wer(_.*)?", name) is not None
+    )
 
 
 def _soak_figures(report: Report) -> list[Figure]:

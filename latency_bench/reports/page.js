@@ -383,7 +383,7 @@ function choose(turn, move = true) {
     if (value !== null) numbers.append(element("div", {}, element("dt", {}, name), element("dd", {}, ms(value))));
   }
   const bars = element("div", { class: "bars" });
-  const stages = data.stages.filter((name) => turn.stages_ms[name] !== undefined);
+  const stages = Object.keys(turn.stages_ms);
   const told = stages.reduce((sum, name) => sum + turn.stages_ms[name], 0);
   const inside = turn.inside_ms ?? told;
   const end = Math.max(told, turn.v2v_ms ?? 0, 1);
@@ -394,7 +394,7 @@ function choose(turn, move = true) {
     bars.append(element("span", {}, name), drawn, element("b", {}, ms(took)));
   };
   stages.forEach((name) => {
-    bar(data.stage_names[name] ?? name, reached, turn.stages_ms[name], `s${data.stages.indexOf(name) % 8}`);
+    bar(data.stage_names[name] ?? name, reached, turn.stages_ms[name], `s${Math.max(0, data.stages.indexOf(name)) % 8}`);
     reached += turn.stages_ms[name];
   });
   if (stages.length && turn.v2v_ms > inside) bar("wire, buffers, codecs", inside, turn.v2v_ms - inside, "wire");

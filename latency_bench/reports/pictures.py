@@ -4,19 +4,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from latency_bench.report import STAGE_NAMES
 from latency_bench.reports.anchors import ANCHORS
-from latency_bench.reports.charts import Series, latency_top
-from latency_bench.reports.page import cdf_series, typical_turns
+from latency_bench.reports.latency_charts import Series, latency_top
 from latency_bench.reports.report_file import Report
+from latency_bench.reports.run_view import cdf_series, typical_turns
 from latency_bench.reports.wording import count, ms, plain
 
 DPI = 160
@@ -169,13 +165,11 @@ def _waterfall(axes: Axes, colours: Colours, report: Report) -> None:
     stages, palette = report.stages, colours["stages"].split()
     rows: list[tuple[str, float, float, dict[str, Any]]] = []
     reached = 0.0
-    for stage in stages:
-        if stage not in turn.stages_ms:
-            continue
+    for stage, took_ms in turn.stages_ms.items():
         named = STAGE_NAMES.get(stage, plain(stage, 28))
         style: dict[str, Any] = {"color": palette[stages.index(stage) % len(palette)]}
-        rows.append((named, reached, turn.stages_ms[stage], style))
-        reached += turn.stages_ms[stage]
+        rows.append((named, reached, took_ms, style))
+        reached += took_ms
     total_ms = turn.v2v_ms or reached
     inside_ms = turn.inside_ms if turn.inside_ms is not None else reached
     if total_ms > inside_ms:

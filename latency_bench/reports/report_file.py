@@ -187,9 +187,9 @@ class Report(_Part):
 
     @property
     def stages(self) -> list[str]:
-        """The stages that the agent tells of, in its order."""
-        told = {name: None for _, turn in self.counted for name in turn.stages_ms}
-        return list(told)
+        """The stages that the agent tells of, in the order of the turn that has most of them."""
+        turns = sorted((turn for _, turn in self.counted), key=lambda turn: -len(turn.stages_ms))
+        return list({name: None for turn in turns for name in turn.stages_ms})
 
 
 def parse_report(body: Mapping[str, Any], where: str = "the report") -> Report:

@@ -13,8 +13,9 @@ from latency_bench.reports.bench_views import numeric_columns
 from latency_bench.reports.compare import Comparison, shown
 from latency_bench.reports.expectations import unmet
 from latency_bench.reports.headline import Status, figures, verdict
-from latency_bench.reports.page import facts, typical_turns
+from latency_bench.reports.page import facts
 from latency_bench.reports.report_file import Report
+from latency_bench.reports.run_view import typical_turns
 from latency_bench.reports.wording import NOTHING, ms, number, percent, plain
 
 FAILURES_MAX = 12

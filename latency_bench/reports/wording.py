@@ -1,6 +1,7 @@
 """Figures as people read them."""
 
 import re
+from collections.abc import Mapping
 
 NOTHING = "–"
 _CONTROL = re.compile(
@@ -35,6 +36,10 @@ def number(value: object) -> str:
         return NOTHING
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {number(entry)}" for key, entry in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(number, value))
     if isinstance(value, int) or (isinstance(value, float) and value == int(value)):
         return f"{int(value):,}"
     if isinstance(value, float):

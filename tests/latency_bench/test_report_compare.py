@@ -7,17 +7,15 @@ import pytest
 from synthetic_report import calibrate_report, of_calls, run_report
 
 from latency_bench.figures import CallFigures, TurnFigures
+from latency_bench.reports.bootstrap import DRAWS, draws, wilson
 from latency_bench.reports.compare import (
-    DRAWS,
-    MEASURES,
     Comparison,
     Difference,
     _difference,
-    _draws,
-    _wilson,
     compare,
     side_by_side,
 )
+from latency_bench.reports.measures import MEASURES
 from latency_bench.reports.report_file import Report, parse_report
 
 
@@ -112,7 +110,7 @@ def test_turns_of_one_call_do_not_count_as_if_they_were_apart() -> None:
 
 def test_a_drawn_percentile_is_that_of_the_drawn_values() -> None:
     by_call = [[1.0, 5.0], [9.0], [2.0, 2.0, 30.0], []]
-    drawn = _draws(by_call, 0.95, np.random.default_rng(8))
+    drawn = draws(by_call, 0.95, np.random.default_rng(8))
     times = np.random.default_rng(8).multinomial(4, np.full(4, 0.25), size=500)
     for figure, often in zip(drawn[:200], times[:200], strict=True):
         sample = [v for n, values in zip(often, by_call, strict=True) for v in values * int(n)]
@@ -155,8 +153,8 @@ def test_missed_turns_that_are_many_more_are_real() -> None:
 
 def test_wilson_is_as_published() -> None:
     """Newcombe 1998, table I: 81 of 263 is 0.2553 to 0.3662; 0 of 20 is 0 to 0.1611."""
-    assert _wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
-    assert _wilson(0, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)
+    assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert wilson(0, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)
 
 
 def test_what_else_differs_is_said() -> None:
