@@ -28,17 +28,17 @@ class LineCodec:
     """Samples at ``codec_hz`` by which decoded audio is late; taken off again."""
 
 
-NONE = LineCodec("none", "no codec, 16 kHz", 16_000, 16_000)
+NONE = LineCodec("none", "none, 16 kHz", 16_000, 16_000)
 PCMU = LineCodec("g711u", "G.711 mu-law", 8_000, 8_000, "pcm_mulaw")
 CODECS = (
     NONE,
     PCMU,
     LineCodec("g711a", "G.711 A-law", 8_000, 8_000, "pcm_alaw"),
     # Its filter banks take 22 samples (ITU-T G.722, 1.4.4).
-    LineCodec("g722", "G.722, 64 kbit/s", 16_000, 16_000, "g722", delay=22),
+    LineCodec("g722", "G.722", 16_000, 16_000, "g722", delay=22),
     LineCodec(
         "opus24",
-        "Opus, 24 kbit/s",
+        "Opus 24k",
         48_000,
         16_000,
         "libopus",

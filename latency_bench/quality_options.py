@@ -45,7 +45,7 @@ def add_parser(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser.add_argument(
         "--full",
         action="store_true",
-        help="every codec with every noise with every loss, which takes hours; else each of the "
+        help="every codec with every noise with every loss, which takes about an hour; else each of the "
         "three alone",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="docs/bench-report.md")

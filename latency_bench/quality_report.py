@@ -141,7 +141,7 @@ def _answer_table(answers: Sequence[Checked]) -> Table:
     ]
     return table(
         "Answers",
-        f"{len(answers)} questions, each asked of a fresh conversation, checked by rules.",
+        f"To {len(answers)} questions, checked by rules.",
         ["rule", "share of answers"],
         rows,
     )

@@ -162,4 +162,3 @@ def heard_by_ear(
 
 def _zero_filled() -> list[Condition]:
     return [Condition(loss=loss, concealment="zero") for loss in LOSS_RATES]
-
