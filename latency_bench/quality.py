@@ -17,12 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 from onnxruntime import set_seed
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from agent.config import Config, load_config
 from agent.engines import load_language_model, load_recogniser
+from agent.stop_signal import stop_signal
 from agent.turn_taking import TurnSettings
 from latency_bench.answer_rules import Checked
 from latency_bench.answers import ask_agent, ask_model, questions
@@ -35,6 +34,7 @@ from latency_bench.machine import machine_facts
 from latency_bench.offline_ear import OfflineEar
 from latency_bench.quality_options import PARTS
 from latency_bench.quality_report import Results, structured, summary, tables
+from latency_bench.quality_view import show
 from latency_bench.questions import read_manifest
 from latency_bench.recording import CallFailed
 from latency_bench.target import Target, TargetError, parse_target
@@ -88,29 +88,6 @@ def run(args: argparse.Namespace) -> int:
     if report["interrupted"]:
         return 130
     return 1 if report["errors"] else 0
-
-
-def show(report: dict[str, Any], console: Console) -> None:
-    """All tables, for people."""
-    machine = report["machine"]
-    console.print(
-        f"\n{machine['cpu']}, {machine['cores']} cores; {report['speech']}; "
-        + ", ".join(f"{part} {took_s:.0f} s" for part, took_s in report["took_s"].items()),
-        highlight=False,
-        markup=False,
-    )
-    for one in report["tables"]:
-        table = Table(title=escape(one["title"]), title_justify="left", caption_justify="left")
-        table.caption = escape(one["about"])
-        for place, column in enumerate(one["columns"]):
-            table.add_column(escape(column), justify="right" if place else "left")
-        for row in one["rows"]:
-            table.add_row(*("" if cell is None else escape(str(cell)) for cell in row))
-        console.print(table)
-    for error in report["errors"]:
-        console.print(f"[red]{escape(error)}[/red]", highlight=False)
-    if report["interrupted"]:
-        console.print("Stopped before the end: this is what ran.")
 
 
 class Quality:
@@ -274,9 +251,6 @@ class Quality:
     def _ask_target(
         self, bar: "Bar", target: Target, voice: SpeechSynthesizer, recogniser: SpeechRecognizer
     ) -> None:
-        # Brings the doors' libraries, which nothing else here needs.
-        from agent.serve import stop_signal
-
         asked = questions(self._amounts.answers)
 
         def recognise(pcm: NDArray[np.int16], rate_hz: int) -> str:

@@ -45,8 +45,8 @@ def add_parser(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser.add_argument(
         "--full",
         action="store_true",
-        help="every codec with every noise with every loss, which takes about an hour; else each of the "
-        "three alone",
+        help="every codec with every noise with every loss, which takes about an hour; else "
+        "each of the three alone",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="docs/bench-report.md")
     parser.set_defaults(func=_run)
