@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import signal
 import sys
 import threading
 from collections.abc import AsyncIterator, Mapping
@@ -16,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from agent.box import Box
 from agent.config import Config
 from agent.engines import Progress as ReportProgress
+from agent.stop_signal import stop_signal
 from agent.web.server import WebServer
 from telephony.sip_error import SipError, refuse_other_systems
 
@@ -108,21 +108,6 @@ def _phone(config: Config, environ: Mapping[str, str]) -> "Phone | None":
         log.warning("no telephone door: %s", error)
         return None
     return phone
-
-
-@asynccontextmanager
-async def stop_signal() -> AsyncIterator[asyncio.Event]:
-    """An event that SIGINT or SIGTERM sets; the handlers go with the context."""
-    loop = asyncio.get_running_loop()
-    stopped = asyncio.Event()
-    signals = (signal.SIGINT, signal.SIGTERM)
-    for number in signals:
-        loop.add_signal_handler(number, stopped.set)
-    try:
-        yield stopped
-    finally:
-        for number in signals:
-            loop.remove_signal_handler(number)
 
 
 @asynccontextmanager

@@ -18,7 +18,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from agent.capacity import capacity_file, model_names, wanted_devices
-from agent.serve import stop_signal
+from agent.stop_signal import stop_signal
 from latency_bench.box_process import BoxFailed
 from latency_bench.crew import Crew
 from latency_bench.figures import SCHEMA
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
                 search = Search(
                     args.objective,
                     args.levels,
-                    Habits(think_s=args.think),
+                    Habits(think_s=args.think, wait_s=args.wait),
                     Lasting(args.seconds, args.turns),
                     args.seed,
                 )
@@ -214,15 +214,11 @@ class Capacity:
             while not stop.is_set() and (calls := self._next()) is not None:
                 try:
                     await self._level(levels, calls, stop)
-                except LevelStopped as stopped:
-                    self._interrupted = True
+                except (LevelStopped, BoxFailed) as fault:
                     if not stop.is_set():
-                        self._errors.append(f"at {calls} calls: {stopped}")
+                        self._errors.append(f"at {calls} calls: {fault}")
                     break
-                except BoxFailed as error:
-                    self._errors.append(f"at {calls} calls: {error}")
-                    self._interrupted = True
-                    break
+            self._interrupted = stop.is_set()
 
     async def _level(self, levels: Levels, calls: int, stop: asyncio.Event) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
@@ -334,7 +330,7 @@ def _told(
 
 def _install(report: Mapping[str, Any], session: Session, console: Console) -> None:
     path = capacity_file(session.config)
-    if report["interrupted"]:
+    if report["interrupted"] or report["errors"]:
         console.print("Not installed: the search did not run to its end.")
         return
     write_json(path, report)

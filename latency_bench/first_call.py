@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from agent.config import Config, load_config
-from agent.serve import loading_bar, open_box, print_address, stop_signal
+from agent.serve import loading_bar, open_box, print_address
+from agent.stop_signal import stop_signal
 from latency_bench.interrupt import unless
 from latency_bench.questions import from_wav
 from latency_bench.report import show_first_call

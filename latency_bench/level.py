@@ -45,12 +45,10 @@ class Lasting:
     seconds: float
     turns: int
     """At least so many have to be counted, if that can be had in `LONGEST` times ``seconds``."""
-    ramp_s: float | None = None
-    """Within which the first calls come; None: longer for more calls."""
 
-    def ramp_of(self, lines: int) -> float:
-        """For so many lines."""
-        return min(20.0, 2.0 + 1.5 * lines) if self.ramp_s is None else self.ramp_s
+    def ramp_s(self, lines: int) -> float:
+        """Within which the first calls of so many lines come, before anything counts."""
+        return min(2.0 + 1.5 * lines, self.seconds / 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +178,7 @@ class Levels:
         await self._crew.muster(lines)
         seed = random.Random(f"{self._seed}/{lines}").getrandbits(32)
         callers = Callers(self._questions, self._habits, seed)
-        ramp_s = self._lasting.ramp_of(lines)
+        ramp_s = self._lasting.ramp_s(lines)
         first = {
             self._placed + place: wait_s
             for place, wait_s in enumerate(callers.arrivals_s(lines, ramp_s))

@@ -16,7 +16,8 @@ from latency_bench.reports.write import Wanted, write_json, write_reports
 def finish_load(
     report: Mapping[str, Any], args: argparse.Namespace, asserts: tuple[Assertion, ...]
 ) -> int:
-    """Shows and writes it all; 1 where an assertion does not hold, 130 where it was stopped.
+    """Shows and writes it all; 1 where an assertion does not hold, 2 where something went wrong
+    outside a call, 130 where the user stopped it.
 
     Raises OSError where a file cannot be written.
     """
@@ -32,4 +33,4 @@ def finish_load(
     if report["interrupted"]:
         console.print("Stopped before the end: this is what ran.")
         return STOPPED
-    return status
+    return 2 if report["errors"] else status

@@ -159,6 +159,13 @@ def _add_habits(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="mean pause of a caller before the next question (default: 2)",
     )
+    parser.add_argument(
+        "--wait",
+        type=seconds,
+        default=8.0,
+        metavar="S",
+        help="no answer by then is a missed turn (default: 8)",
+    )
 
 
 def _objective(text: str) -> Objective:

@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from agent.config import Config, load_config
-from agent.serve import stop_signal
+from agent.stop_signal import stop_signal
 from latency_bench.box_process import BoxFailed, BoxProcess, free_port
 from latency_bench.caller_webrtc import place_call
 from latency_bench.conversation import Conversation, Pace

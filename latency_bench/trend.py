@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import theilslopes
 
 POINTS = 120
 """Neighbouring samples are alike; the medians of so many stretches hardly are, and the interval
@@ -66,6 +65,9 @@ def trend(name: str, at_s: Sequence[float], values: Sequence[float | None]) -> T
     times, figures = stretches(times, figures, POINTS)
     if not np.ptp(times):
         return Trend(None, None, "too short to tell: all samples are of one moment")
+    # Imported when a trend is asked for: it takes a second to load.
+    from scipy.stats import theilslopes
+
     slope, _, low, high = theilslopes(figures, times / HOUR_S, alpha=0.95)
     if not all(map(math.isfinite, (slope, low, high))):
         return Trend(None, None, "too short to tell")

@@ -11,7 +11,8 @@ from scripted_door import QuietBox, a_store
 
 from agent.box import Box
 from agent.config import Config
-from agent.serve import _close_doors, stop_signal
+from agent.serve import _close_doors
+from agent.stop_signal import stop_signal
 from telephony.transport import HangupCause
 
 LIMIT_S = 20.0
