@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -132,7 +132,7 @@ class Quality:
             "speech": self._speech,
             "settings": {
                 "only": list(self._only),
-                "utterances": self._args.utterances,
+                "utterances": asdict(self._amounts),
                 "full": self._args.full,
                 "turn": self._config.turn.model_dump(),
                 "language": self._config.agent.language,
