@@ -16,7 +16,16 @@ def set_up_logs(level: str = "INFO", as_json: bool = False) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if as_json else LineFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for noisy in ("aiortc", "aioice", "httpx", "httpcore", "uvicorn", "faster_whisper", "asyncio"):
+    for noisy in (
+        "aiortc",
+        "aioice",
+        "httpx",
+        "httpx2",
+        "httpcore",
+        "uvicorn",
+        "faster_whisper",
+        "asyncio",
+    ):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     # llama.cpp describes every tensor of its graphs.
     logging.getLogger("models.llm.llama_native").setLevel(max(logging.INFO, logging.root.level))

@@ -164,17 +164,18 @@ def verdict(
 
 def warnings(level: int, usage: Usage) -> list[str]:
     """Said where the bench itself, or anybody else, was a good part of the load."""
+    at = f"at {level} call{'' if level == 1 else 's'}"
     found = []
     if usage.callers_share > FOREIGN_SHARE:
         found.append(
-            f"at {level} calls the callers took {usage.callers_share:.0%} of this machine "
+            f"{at} the callers took {usage.callers_share:.0%} of this machine "
             f"({usage.callers_cores:.1f} of {usage.cores} cores): the box had less than all of it; "
             "call from another machine for the whole capacity"
         )
     others = usage.others_cores or 0.0
     if others / usage.cores > FOREIGN_SHARE:
         found.append(
-            f"at {level} calls other programs took {others / usage.cores:.0%} of this machine: end "
+            f"{at} other programs took {others / usage.cores:.0%} of this machine: end "
             "them and measure again"
         )
     return found
