@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.config import load_config
+from latency_bench.scenario import read_scenario
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -31,7 +32,8 @@ def blocks(language: str) -> list[tuple[str, str]]:
     return found
 
 
-TOML = blocks("toml")
+SCENARIOS = [block for block in blocks("toml") if block[0].startswith("docs/scenarios.md:")]
+TOML = [block for block in blocks("toml") if block not in SCENARIOS]
 KAMAILIO = blocks("kamailio")
 
 
@@ -39,6 +41,12 @@ def test_there_are_settings_in_the_documents() -> None:
     documents = {place.partition(":")[0] for place, _ in TOML}
     phones = {f"docs/phone/{name}.md" for name in ("telnyx", "twilio", "freepbx", "kamailio")}
     assert documents >= {"README.md", "docs/configuration.md", "docs/trunks.md", *phones}
+
+
+@pytest.mark.parametrize(("place", "text"), SCENARIOS, ids=[place for place, _ in SCENARIOS])
+def test_a_scenario_in_a_document_is_taken(place: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(text)
+    assert read_scenario(tmp_path / "mine.toml").steps
 
 
 @pytest.mark.parametrize(("place", "text"), TOML, ids=[place for place, _ in TOML])
