@@ -94,7 +94,7 @@ def _silences(
     """
     step, gap_s, media_s = np.diff(sequence), np.diff(at_s), np.diff(sent_s)
     # The timestamps went on without packets.
-    silent = (step == 1) & (media_s > 1.5 * packet_s)
+    silent: NDArray[np.bool_] = (step == 1) & (media_s > 1.5 * packet_s)
     delay_s = at_s - sent_s
     for place in np.flatnonzero(~silent & (step == 1) & (gap_s - media_s > SILENT_S)).tolist():
         held_s = float(gap_s[place] - media_s[place])

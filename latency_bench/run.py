@@ -17,7 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from agent.serve import stop_signal
+from agent.stop_signal import stop_signal
 from latency_bench.box_process import BoxFailed
 from latency_bench.crew import Crew, Job
 from latency_bench.figures import SCHEMA, CallFigures

@@ -37,7 +37,7 @@ class StampedConnection(ClientConnection):
         # Under TLS the socket belongs to the transport below.
         below = getattr(getattr(transport, "_ssl_protocol", None), "_transport", transport)
         self.stamped = stamp_transport(below)
-        super().connection_made(transport)  # type: ignore[arg-type]
+        super().connection_made(transport)
 
     def process_event(self, event: Any) -> None:
         if isinstance(event, Frame) and event.opcode in (Opcode.TEXT, Opcode.BINARY):
