@@ -98,6 +98,8 @@ class Saturated:
 
     what: str
     why: str
+    full: bool = True
+    """Whether something was used up; False: only slower."""
 
 
 def saturated(
@@ -126,8 +128,9 @@ def saturated(
         return Saturated(told, f"{told} was busy {share:.0%} of the time{slower}")
     if grown:
         # Jobs wait for one another without any core being busy for long.
-        return Saturated(_grown_stage(first_ms, last_ms), f"{grown}; {_cores(usage)}")
-    return Saturated("nothing that was seen", _cores(usage))
+        stage = _grown_stage(first_ms, last_ms)
+        return Saturated(stage, f"{grown}; {_cores(usage)}", full=False)
+    return Saturated("nothing that was seen", _cores(usage), full=False)
 
 
 def growth(first_ms: Mapping[str, float], last_ms: Mapping[str, float]) -> str:
@@ -157,8 +160,10 @@ def verdict(
         return f"{who} does not carry {broken_at} at once within the objective{ran_out}."
     if broken_at is None:
         return f"{who} carries at least {calls}{p95}; more were not tried."
-    verb = "saturate" if name == "cores" or name.endswith("threads") else "saturates"
-    article = "" if name.startswith(("the ", "nothing")) else "the "
+    if what is not None and not what.full:
+        return f"{who} carries {calls}{p95}; at {broken_at} nothing is full: {what.why}."
+    verb = "saturate" if name == "cores" or "threads" in name else "saturates"
+    article = "" if name.startswith("the ") else "the "
     return f"{who} carries {calls}{p95}; at {broken_at} {article}{name} {verb}{ran_out}."
 
 

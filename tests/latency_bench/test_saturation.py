@@ -76,6 +76,14 @@ def test_the_sentence() -> None:
     thread = saturated(replace(CALM, busiest=("llm", 0.97)), {}, {})
     assert "at 2 the language model's thread saturates" in verdict("This box", 1, 900, 2, thread)
     assert "1 call at once with" in verdict("This box", 1, 900, 2, thread)
+    engines = saturated(replace(CALM, busiest=("engine", 0.9)), {}, {})
+    assert "at 2 the engines' threads (synthesis, end of turn, voice) saturate (" in verdict(
+        "This box", 1, 900, 2, engines
+    )
+    slower = saturated(CALM, FIRST, LAST)
+    assert "; at 2 nothing is full: first token grew most, from 100 to 900 ms" in verdict(
+        "This box", 1, 900, 2, slower
+    )
     assert verdict("The agent", 8, 700, None, None) == (
         "The agent carries at least 8 calls at once with P95 V2V of 700 ms; more were not tried."
     )
