@@ -2,13 +2,13 @@
 
 import asyncio
 import contextlib
+import logging
 import multiprocessing
 import signal
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
-from multiprocessing.synchronize import Event as StopEvent
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,9 @@ from latency_bench.recording_file import save, save_stereo
 from latency_bench.target import Target
 from latency_bench.utterance import WIRE_RATE_HZ
 
-STOP_POLL_S = 0.1
+log = logging.getLogger(__name__)
+
+READY, HANG_UP = "ready", "hang up"
 START_LIMIT_S = 60.0
 MARGIN_S = 45.0
 """Over a call's own limits: setting up, hanging up, measuring."""
@@ -62,36 +64,33 @@ class Job:
 class CallerProcess:
     """One caller; places one call at a time."""
 
-    def __init__(self, stop: StopEvent) -> None:
+    def __init__(self) -> None:
         context = multiprocessing.get_context("spawn")
         self._here, there = context.Pipe()
         self._process = context.Process(
-            target=_work, args=(there, stop), name="offhook-bench-caller", daemon=True
+            target=_work, args=(there,), name="offhook-bench-caller", daemon=True
         )
         self._process.start()
         there.close()
 
     async def ready(self) -> None:
         """Waits until it has loaded what it needs. Raises CallFailed."""
-        if await self._receive(START_LIMIT_S) != "ready":
+        if await self._receive(START_LIMIT_S) != READY:
             raise CallFailed("a caller's process did not start; is there memory left?")
 
     async def place(self, job: Job) -> CallFigures:
         """One call, whatever becomes of it. A caller that dies or hangs is a failed call."""
-        self._here.send(job)
-        found = await self._receive(job.most_s)
-        if isinstance(found, CallFigures):
-            return found
+        if self._send(job):
+            found = await self._receive(job.most_s)
+            if isinstance(found, CallFigures):
+                return found
         self.kill()
-        return CallFigures(
-            call=job.call,
-            scenario=job.scenario,
-            door=job.target.door,
-            outcome="failed",
-            reason="the caller's own process died or hung",
-            began_s=time.monotonic() - job.run_began_s,
-            repeat=job.repeat,
-        )
+        return _broken(job, "the caller's own process died or hung")
+
+    def hang_up(self) -> None:
+        """Ends the call under way; without one it does nothing."""
+        # A pipe of its own: what a dead process held (a lock, an event) would be held for ever.
+        self._send(HANG_UP)
 
     @property
     def alive(self) -> bool:
@@ -117,6 +116,13 @@ class CallerProcess:
         if self._process.is_alive():
             self.kill()
 
+    def _send(self, message: object) -> bool:
+        try:
+            self._here.send(message)
+        except OSError:
+            return False
+        return True
+
     async def _receive(self, limit_s: float) -> object:
         # Not on a thread of the loop's pool: it has fewer than a large crew has callers.
         loop = asyncio.get_running_loop()
@@ -137,12 +143,11 @@ class Crew:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._stop = multiprocessing.get_context("spawn").Event()
         self._stopped = asyncio.Event()
         self._callers: list[CallerProcess] = []
 
     async def __aenter__(self) -> "Crew":
-        self._callers = [CallerProcess(self._stop) for _ in range(self._size)]
+        self._callers = [CallerProcess() for _ in range(self._size)]
         try:
             await asyncio.gather(*(caller.ready() for caller in self._callers))
         except BaseException:
@@ -162,16 +167,16 @@ class Crew:
     def hang_up(self) -> None:
         """Ends the calls under way; what they recorded is measured."""
         self._stopped.set()
-        self._stop.set()
+        for caller in self._callers:
+            caller.hang_up()
 
     async def muster(self, size: int) -> None:
         """Has at least ``size`` callers again, after `hang_up` too. For between two `work`s."""
-        more = [CallerProcess(self._stop) for _ in range(size - len(self._callers))]
+        more = [CallerProcess() for _ in range(size - len(self._callers))]
         self._callers += more
         self._size = len(self._callers)
         await asyncio.gather(*(caller.ready() for caller in more))
         self._stopped.clear()
-        self._stop.clear()
 
     async def work(
         self,
@@ -184,7 +189,7 @@ class Crew:
 
         ``jobs`` may go on for ever: each is drawn as a caller is free for it. ``done`` takes each
         call as it ends; ``delay_s``: how long a caller waits before a job; ``lines``: how many of
-        the callers work (all).
+        the callers work (all). What ``done`` raises ends the calls under way, and is raised.
         """
         waiting = iter(jobs)
 
@@ -195,13 +200,23 @@ class Crew:
                     return
                 caller = self._callers[place]
                 if not caller.alive:
-                    caller = self._callers[place] = CallerProcess(self._stop)
+                    caller = self._callers[place] = CallerProcess()
                     await caller.ready()
                 await done(await caller.place(job))
 
-        async with asyncio.TaskGroup() as tasks:
-            for place in range(self._size if lines is None else lines):
-                tasks.create_task(one(place), name=f"caller {place}")
+        places = range(self._size if lines is None else lines)
+        tasks = [asyncio.create_task(one(place), name=f"caller {place}") for place in places]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            if not all(task.done() for task in tasks):
+                self.hang_up()
+            failures = await asyncio.gather(*tasks, return_exceptions=True)
+        finally:
+            for task in tasks:
+                task.cancel()
+        for failure in failures:
+            if isinstance(failure, BaseException):
+                raise failure
 
     async def _pause(self, seconds: float) -> None:
         if seconds > 0:
@@ -209,23 +224,44 @@ class Crew:
                 await asyncio.wait_for(self._stopped.wait(), seconds)
 
 
-def _work(orders: Connection, stop: StopEvent) -> None:
+def _work(orders: Connection) -> None:
     """The caller's process: a call for each job, until the other end closes."""
-    # Ctrl-C is the bench's to handle; it tells by ``stop``.
+    # Ctrl-C is the bench's to handle; it tells by HANG_UP.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    orders.send("ready")
+    orders.send(READY)
     while True:
         try:
             job = orders.recv()
         except (EOFError, OSError):
             return
-        orders.send(asyncio.run(place(job, stop)))
+        if job == HANG_UP:
+            continue
+        try:
+            figures = asyncio.run(place(job, orders))
+        except Exception as error:
+            log.exception("call %d", job.call)
+            figures = _broken(job, f"the caller itself failed: {error!r}")
+        try:
+            orders.send(figures)
+        except OSError:
+            return
 
 
-async def place(job: Job, stop: StopEvent) -> CallFigures:
-    """One call, measured; its sound is kept where the job says."""
+async def place(job: Job, orders: Connection) -> CallFigures:
+    """One call, measured; its sound is kept where the job says.
+
+    HANG_UP in ``orders``, or their end, ends it.
+    """
+    loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
-    watching = asyncio.create_task(_watch(stop, stopped), name="stop")
+
+    def told() -> None:
+        loop.remove_reader(orders.fileno())
+        with contextlib.suppress(EOFError, OSError):
+            orders.recv()
+        stopped.set()
+
+    loop.add_reader(orders.fileno(), told)
     began_s = time.monotonic() - job.run_began_s
     try:
         recording = await place_call(
@@ -238,13 +274,24 @@ async def place(job: Job, stop: StopEvent) -> CallFigures:
     except CallFailed as error:
         return unplaced(job.call, job.scenario, job.target.door, error, began_s, repeat=job.repeat)
     finally:
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
+        loop.remove_reader(orders.fileno())
     recording = await _with_inside(recording, job)
     figures = measure_call(
         recording, call=job.call, scenario=job.scenario, began_s=began_s, repeat=job.repeat
     )
     return _kept(figures, recording, job.folder)
+
+
+def _broken(job: Job, reason: str) -> CallFigures:
+    return CallFigures(
+        call=job.call,
+        scenario=job.scenario,
+        door=job.target.door,
+        outcome="failed",
+        reason=reason,
+        began_s=time.monotonic() - job.run_began_s,
+        repeat=job.repeat,
+    )
 
 
 def _conversation(job: Job, rate_hz: int) -> Conversation:
@@ -261,12 +308,6 @@ def _kept(figures: CallFigures, recording: CallRecording, folder: Path | None) -
     save(recording, folder / f"{name}.npz")
     save_stereo(recording, folder / f"{name}.wav")
     return replace(figures, audio=f"{folder.name}/{name}.wav")
-
-
-async def _watch(stop: StopEvent, stopped: asyncio.Event) -> None:
-    while not await asyncio.to_thread(stop.wait, STOP_POLL_S):
-        pass
-    stopped.set()
 
 
 async def _with_inside(recording: CallRecording, job: Job) -> CallRecording:

@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from latency_bench.reports.assertion import Assertion, check, parse_assertion
 from latency_bench.reports.write import Wanted, write_json, write_reports
+from latency_bench.run_store import REPORT
 
 STOPPED = 130
 """What a shell makes of Ctrl-C."""
@@ -41,6 +42,8 @@ def finish(
     console = Console()
     wanted = Wanted(args.html, args.png, args.csv, args.junit, asserts)
     status = write_reports(report, folder, wanted, console=console)
+    if kept:
+        write_json(folder / REPORT, report)
     if args.json is not None:
         write_json(args.json, _beside(report, folder if kept else None, args.json.parent))
         console.print(f"[dim]wrote {escape(str(args.json))}[/dim]", highlight=False)

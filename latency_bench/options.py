@@ -48,6 +48,11 @@ def add_session_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="authorities (PEM) that a SIP far end's TLS certificate is checked against",
     )
+    parser.add_argument(
+        "--token-env",
+        metavar="VARIABLE",
+        help="the environment variable with the token that a WebRTC target wants",
+    )
     parser.add_argument("--username", metavar="NAME", help="of a SIP account")
     parser.add_argument(
         "--password-env", metavar="VARIABLE", help="the environment variable with its password"

@@ -6,10 +6,11 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
+from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from latency_bench.machine import machine_facts
 from latency_bench.measure import measure_call
 from latency_bench.otlp_receiver import OtlpReceiver, ReceiverError
 from latency_bench.peers import PEERS, PeerFailed
+from latency_bench.questions import MANIFEST
 from latency_bench.recording import CallFailed
 from latency_bench.recording_file import load
 from latency_bench.reports.assertion import AssertionMistake
@@ -43,6 +45,20 @@ from latency_bench.target import TargetError
 from latency_bench.utterance import SpeechError
 from models.errors import ModelError
 
+FAILURES = (
+    BoxFailed,
+    CallFailed,
+    ModelError,
+    OSError,
+    PeerFailed,
+    ReceiverError,
+    ScenarioError,
+    SpansError,
+    SpeechError,
+    StoreError,
+    TargetError,
+)
+"""What stands in a run's way and is told in one sentence."""
 LARGEST_STAGGER_S = 3.0
 """Callers who begin together begin within this time of each other."""
 SPANS_QUIET_S = 6.0
@@ -73,21 +89,7 @@ def run(args: argparse.Namespace) -> int:
                 return finish(report, args, asserts, folder, kept=args.out is not None)
         finally:
             session.close()
-    except (
-        AssertionMistake,
-        BoxFailed,
-        CallFailed,
-        ModelError,
-        PeerFailed,
-        ReceiverError,
-        ReportError,
-        ScenarioError,
-        SpansError,
-        SpeechError,
-        StoreError,
-        TargetError,
-        OSError,
-    ) as error:
+    except (*FAILURES, AssertionMistake, ReportError) as error:
         print(f"offhook: {error}", file=sys.stderr)
         return 2
 
@@ -111,9 +113,12 @@ class Run:
         self._done = store.done()
         self._errors: list[str] = []
         self._nobody = 0
+        self._given_up = False
         self._spans: Sequence[Span] = read_spans(args.spans) if args.spans else ()
-        self._began = datetime.now(UTC)
-        self._began_s = time.monotonic()
+        now = datetime.now(UTC)
+        self._began = store.began(now)
+        # A run that is gone on with keeps its first sitting's clock.
+        self._began_s = time.monotonic() - (now - self._began).total_seconds()
         self._interrupted = False
 
     async def report(self) -> dict[str, Any]:
@@ -151,7 +156,7 @@ class Run:
                 calls = await asyncio.to_thread(self._told, calls)
             if not self._args.no_words and calls:
                 with self._console.status("Listening to the answers"):
-                    calls = await asyncio.to_thread(self._listened, calls)
+                    calls = await asyncio.to_thread(self._listened, calls, stop)
         by_name = {call.scenario.name: call.scenario for call in self._planned}
         judged = [judge(call, by_name[call.scenario]) for call in calls]
         return {**self._facts(), **run_report(judged)}
@@ -177,7 +182,7 @@ class Run:
             hanging_up = asyncio.create_task(_hang_up(crew, stop))
             try:
                 for (settings, person), group in _by_box(left, self._session.own):
-                    if not stop.is_set() and self._nobody < NOBODY_THERE:
+                    if not stop.is_set() and not self._given_up:
                         await self._call_group(
                             crew, settings, person, group, receiver, advance, stop
                         )
@@ -215,22 +220,28 @@ class Run:
 
             async def done(call: CallFigures) -> None:
                 advance()
-                await self._ended(call, crew)
+                await self._ended(call)
 
-            await crew.work(jobs, done, delay_s)
+            def wanted() -> Iterator[Job]:
+                for job in jobs:
+                    if self._given_up:
+                        return
+                    yield job
+
+            await crew.work(wanted(), done, delay_s)
             if agent.box is not None and not stop.is_set():
                 agent.box.process.check()
 
-    async def _ended(self, call: CallFigures, crew: Crew) -> None:
+    async def _ended(self, call: CallFigures) -> None:
         self._done[call.call] = call
         await asyncio.to_thread(self._store.keep, call)
         self._nobody = self._nobody + 1 if call.outcome == "unreachable" else 0
         if self._nobody == NOBODY_THERE:
+            self._given_up = True
             self._errors.append(
                 f"{NOBODY_THERE} calls in a row found nobody; the rest were not placed: "
                 f"{call.reason}"
             )
-            crew.hang_up()
 
     def _told(self, calls: Sequence[CallFigures]) -> list[CallFigures]:
         """The calls measured again, with what the agent's spans tell of them."""
@@ -253,14 +264,16 @@ class Run:
             found.append(call)
         return found
 
-    def _listened(self, calls: Sequence[CallFigures]) -> list[CallFigures]:
+    def _listened(self, calls: Sequence[CallFigures], stop: asyncio.Event) -> list[CallFigures]:
+        """The calls with the agent's words; another Ctrl-C leaves out those not yet heard."""
         models = self._session.config.models
         found = []
         name = self._args.recogniser or models.stt
         with Listener(name, models.device_of("stt")) as listener:
             for call in calls:
                 sound = self._store.sound(call)
-                found.append(listener.listen(call, load(sound)) if sound.exists() else call)
+                listen = sound.exists() and not stop.is_set()
+                found.append(listener.listen(call, load(sound)) if listen else call)
         return found
 
     def _facts(self) -> dict[str, Any]:
@@ -315,15 +328,31 @@ def _plan_facts(
     args: argparse.Namespace, session: Session, scenarios: Sequence[tuple[Scenario, Path]]
 ) -> dict[str, Any]:
     """What must be the same for a run to be gone on with."""
+    config = session.config.model_dump_json(exclude={"server", "records", "carriers"})
     return {
         "target": args.target,
         "doors": list(session.doors),
         "scenarios": [scenario.model_dump(mode="json") for scenario, _ in scenarios],
+        "recordings": sorted(_digests(args.speech, scenarios)),
         "calls": args.calls,
         "concurrency": args.concurrency,
         "repeat": args.repeat,
-        "speech": str(args.speech) if args.speech else None,
         "voice": args.voice,
         "codec": args.codec,
+        "caller": args.caller,
+        "username": args.username,
+        "ring_s": args.ring,
         "seed": args.seed,
+        "box": sha256(config.encode()).hexdigest() if session.own else None,
     }
+
+
+def _digests(
+    folder: Path | None, scenarios: Sequence[tuple[Scenario, Path]]
+) -> Iterator[tuple[str, str]]:
+    """The recordings that may be said, by name, and what is in them."""
+    files = [folder / MANIFEST] if folder else []
+    for scenario, place in scenarios:
+        files += [place.parent / step.wav for step in scenario.steps if step.wav is not None]
+    for file in files:
+        yield str(file), sha256(file.read_bytes()).hexdigest()

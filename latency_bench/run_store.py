@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 from latency_bench.figures import CallFigures
 
 PLAN = "plan.json"
+BEGAN = "began.txt"
+REPORT = "report.json"
 CALLS = "calls"
 _CALL = TypeAdapter(CallFigures)
 
@@ -32,6 +35,19 @@ class RunStore:
             self._agree(plan)
         except OSError as error:
             raise StoreError(f"{folder}: cannot be written: {error.strerror}") from error
+
+    def began(self, now: datetime) -> datetime:
+        """When the run's first sitting began; ``now`` if this is it."""
+        path = self.folder / BEGAN
+        try:
+            return datetime.fromisoformat(path.read_text(encoding="utf-8").strip())
+        except FileNotFoundError:
+            path.write_text(now.isoformat() + "\n", encoding="utf-8")
+            return now
+        except ValueError as error:
+            raise StoreError(f"{path}: no date; give another --out, or remove it") from error
+                f"{path}: no date; remove the folder, or give another --out"
+            ) from error
 
     def done(self) -> dict[int, CallFigures]:
         """Calls that are over, by number; those that Ctrl-C cut short are to be placed again."""

@@ -160,16 +160,11 @@ def open_session(args: argparse.Namespace) -> Session:
         doors = (target.door,)
         if args.door and tuple(args.door) != doors:
             raise TargetError(f"{args.target} is called by {target.door}; --door is for `self`")
-        password = None
-        if args.password_env:
-            password = os.environ.get(args.password_env)
-            if password is None:
-                raise TargetError(f"{args.password_env} is not set; it is to hold the password")
         target = replace(
             target,
-            token=os.environ.get("OFFHOOK_TOKEN"),
+            token=_secret(args.token_env),
             username=args.username,
-            password=password,
+            password=_secret(args.password_env),
             codec=args.codec,
             caller=args.caller,
             ca_file=args.ca_file,
@@ -189,6 +184,15 @@ def open_session(args: argparse.Namespace) -> Session:
         codec=args.codec,
         answer_limit_s=args.ring,
     )
+
+
+def _secret(variable: str | None) -> str | None:
+    """What the variable holds; None where none is named. Raises TargetError."""
+    if variable is None:
+        return None
+    if (value := os.environ.get(variable)) is None:
+        raise TargetError(f"the environment variable {variable} is not set")
+    return value
 
 
 def load_scenarios(names: Sequence[str]) -> list[tuple[Scenario, Path]]:
