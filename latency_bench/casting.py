@@ -102,13 +102,12 @@ class Cast:
             self._kinds.add("recordings")
             return [prepare(pcm, rate_hz, expected=step.words, source=str(step.wav))]
         assert step.say is not None
-        texts = (step.say,) if isinstance(step.say, str) else step.say
         if self.folder is not None and step.role != "exact":
-            recorded = self._recorded(step, len(texts), turn)
+            recorded = self._recorded(step, len(step.say), turn)
             if recorded:
                 self._kinds.add(f"recordings of {self.folder}")
                 return recorded
-        return [self._said(text) for text in texts]
+        return [self._said(text) for text in step.say]
 
     def _said(self, text: str) -> Utterance:
         if text not in self._made:

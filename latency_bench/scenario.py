@@ -7,9 +7,20 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    ValidationError,
+    model_validator,
+)
 
 from latency_bench.part import When
+from latency_bench.scenario_mistakes import mistakes
+from latency_bench.words import spoken_words
 
 SUFFIXES = (".toml", ".yaml", ".yml")
 LIMIT_BYTES = 256 * 1024
@@ -27,7 +38,28 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-Seconds = Annotated[float, Field(ge=0, le=600)]
+def _comparable(text: str) -> str:
+    if not spoken_words(text):
+        raise ValueError(f"has no word that can be listened for: {text!r}")
+    return text
+
+
+def _says_something(text: str) -> str:
+    if not text.strip():
+        raise ValueError("is empty")
+    return text
+
+
+def _listed(value: object) -> object:
+    if value is not None and not isinstance(value, str | list | tuple):
+        raise ValueError(f"must be text (in quotes) or a list of it, not {value!r}")
+    return (value,) if isinstance(value, str) else value
+
+
+Seconds = Annotated[float, Field(strict=True, ge=0, le=600)]
+Level = Annotated[float, Field(strict=True, ge=-90, le=0)]
+Text = Annotated[str, AfterValidator(_says_something)]
+Phrase = Annotated[str, AfterValidator(_comparable)]
 
 
 class Expect(_Strict):
@@ -37,20 +69,47 @@ class Expect(_Strict):
     """Voice to voice, to the first answer."""
     not_before_s: Seconds | None = None
     """Voice to voice: sooner, and the agent took an unfinished sentence for a finished one."""
-    words: tuple[str, ...] = ()
+    words: tuple[Phrase, ...] = ()
     """Each must be among the words recognised in the answer's sound."""
-    any_word: tuple[str, ...] = ()
+    any_word: tuple[Phrase, ...] = ()
     """At least one of them must."""
-    stops_within_ms: Annotated[float, Field(gt=0)] | None = None
+    stops_within_ms: Annotated[float, Field(strict=True, gt=0, le=60_000)] | None = None
     """The agent falls silent so soon after the caller's first sound over it."""
-    does_not_stop: bool = False
+    does_not_stop: StrictBool = False
     """The agent goes on speaking."""
-    waits: bool = False
+    waits: StrictBool = False
     """The agent does not begin to speak before the caller's turn is over."""
-    no_answer: bool = False
+    no_answer: StrictBool = False
     """The agent says nothing before the next step, or the end."""
-    transferred: bool = False
+    transferred: StrictBool = False
     """The agent hands the caller over."""
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> "Expect":
+        if self.stops_within_ms is not None and self.does_not_stop:
+            raise ValueError(
+                "stops_within_ms and does_not_stop contradict each other: keep one of them"
+            )
+        if self.no_answer and (wanted := self.of_an_answer):
+            raise ValueError(f"no_answer and {wanted[0]} contradict each other: keep one of them")
+        soonest, latest = self.not_before_s, self.answer_within_s
+        if soonest is not None and latest is not None and soonest > latest:
+            raise ValueError(
+                f"no answer can come within {latest:g} s (answer_within_s) and not before "
+                f"{soonest:g} s (not_before_s)"
+            )
+        return self
+
+    @property
+    def of_an_answer(self) -> list[str]:
+        """The rules that are set and that only an answer can meet."""
+        rules = {
+            "answer_within_s": self.answer_within_s is not None,
+            "not_before_s": self.not_before_s is not None,
+            "words": bool(self.words),
+            "any_word": bool(self.any_word),
+        }
+        return [name for name, is_set in rules.items() if is_set]
 
 
 class ExpectCall(_Strict):
@@ -59,7 +118,7 @@ class ExpectCall(_Strict):
     greeting_within_s: Seconds | None = None
     answered_within_s: Seconds | None = None
     dead_air_under_s: Seconds | None = None
-    hangs_up: bool = False
+    hangs_up: StrictBool = False
     """The agent ends the call."""
 
 
@@ -67,11 +126,13 @@ class Step(_Strict):
     """One thing that the caller does: exactly one of ``say``, ``wav``, ``sound``, ``keys`` and
     ``silence_s``; ``keys`` may have ``say`` beside it, for doors without keys."""
 
-    say: str | tuple[str, ...] | None = None
-    """Words; several of them with ``pause_s`` between."""
+    say: Annotated[
+        tuple[Text, ...] | None, BeforeValidator(_listed), Field(min_length=1, max_length=50)
+    ] = None
+    """Words; several pieces of them with ``pause_s`` between."""
     wav: Path | None = None
     """A recording, beside the scenario's file unless absolute."""
-    words: str | None = None
+    words: Text | None = None
     """What the recording says."""
     sound: Sound | None = None
     keys: Annotated[str, Field(pattern=r"^[0-9A-D*#]{1,32}$")] | None = None
@@ -79,16 +140,16 @@ class Step(_Strict):
     pause_s: Seconds = 0.8
     seconds: Seconds = 3.0
     """How long a sound lasts."""
-    level_dbfs: Annotated[float, Field(ge=-90, le=0)] = -30.0
+    level_dbfs: Level = -30.0
     """Of a sound."""
     when: When = "after"
     at_s: Seconds = 0.0
     """With ``over``: after the agent's voice began; with ``continues``: after the step before."""
-    answer: bool = True
+    answer: StrictBool = True
     """Whether an answer is owed; never to sounds and silence."""
     wait_s: Seconds = 10.0
     role: Role = "question"
-    repeat: Annotated[int, Field(ge=1, le=200)] = 1
+    repeat: Annotated[int, Field(strict=True, ge=1, le=200)] = 1
     expect: Expect = Expect()
 
     @model_validator(mode="after")
@@ -105,6 +166,25 @@ class Step(_Strict):
             )
         return self
 
+    @model_validator(mode="after")
+    def _expects_what_can_be(self) -> "Step":
+        if not self.owes_answer and (wanted := self.expect.of_an_answer):
+            why = next(
+                (name for name in ("sound", "silence_s") if getattr(self, name) is not None),
+                "answer = false",
+            )
+            raise ValueError(
+                f"no answer is owed to this step ({why}), so it cannot expect {wanted[0]}"
+            )
+        if self.when != "over":
+            stop = "stops_within_ms" if self.expect.stops_within_ms is not None else ""
+            stop = "does_not_stop" if self.expect.does_not_stop else stop
+            if stop:
+                raise ValueError(
+                    f'{stop} needs a step said over the agent: when = "over", not {self.when!r}'
+                )
+        return self
+
     @property
     def owes_answer(self) -> bool:
         """Whether the agent has to answer."""
@@ -115,7 +195,7 @@ class Background(_Strict):
     """Sound under the whole call."""
 
     sound: Sound
-    level_dbfs: Annotated[float, Field(ge=-90, le=0)] = -45.0
+    level_dbfs: Level = -45.0
 
 
 class Scenario(_Strict):
@@ -127,11 +207,21 @@ class Scenario(_Strict):
     background: Background | None = None
     greeting_limit_s: Seconds = 6.0
     linger_s: Seconds = 0.0
-    limit_s: Annotated[float, Field(gt=0, le=7200)] = 300.0
+    limit_s: Annotated[float, Field(strict=True, gt=0, le=7200)] = 300.0
     expect: ExpectCall = ExpectCall()
     box: Mapping[str, Any] = {}
-    needs_person: bool = False
+    needs_person: StrictBool = False
     """``self`` starts a telephone of its own, whose address stands for ``{person}`` in ``box``."""
+
+
+_MODELS: Mapping[tuple[str, ...], type[BaseModel]] = {
+    (): Scenario,
+    ("background",): Background,
+    ("expect",): ExpectCall,
+    ("steps",): Step,
+    ("steps", "expect"): Expect,
+}
+"""By place in the file, without the steps' numbers."""
 
 
 def shipped() -> dict[str, Path]:
@@ -173,14 +263,5 @@ def read_scenario(path: Path) -> Scenario:
     try:
         return Scenario.model_validate({"name": path.stem, **data})
     except ValidationError as error:
-        raise ScenarioError(_mistakes(path, error)) from error
-
-
-def _mistakes(path: Path, error: ValidationError) -> str:
-    lines = []
-    for mistake in error.errors():
-        place = ".".join(
-            str(part + 1) if isinstance(part, int) else str(part) for part in mistake["loc"]
-        )
-        lines.append(f"{path}: {place or 'the file'}: {mistake['msg']}")
-    return "\n".join(lines)
+        lines = mistakes(error.errors(), _MODELS)
+        raise ScenarioError("\n".join(f"{path}: {line}" for line in lines)) from error

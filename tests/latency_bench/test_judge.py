@@ -10,7 +10,11 @@ from latency_bench.scenario import Scenario
 
 
 def scenario(*expects: dict[str, Any], **call: Any) -> Scenario:
-    steps = [{"say": "hello", "expect": expect} for expect in expects]
+    over = {"stops_within_ms", "does_not_stop"}
+    steps = [
+        {"say": "hello", "when": "over" if over & expect.keys() else "after", "expect": expect}
+        for expect in expects
+    ]
     return Scenario.model_validate({"name": "s", "about": "a", "steps": steps, "expect": call})
 
 
