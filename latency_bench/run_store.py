@@ -46,8 +46,6 @@ class RunStore:
             return now
         except ValueError as error:
             raise StoreError(f"{path}: no date; give another --out, or remove it") from error
-                f"{path}: no date; remove the folder, or give another --out"
-            ) from error
 
     def done(self) -> dict[int, CallFigures]:
         """Calls that are over, by number; those that Ctrl-C cut short are to be placed again."""
