@@ -34,7 +34,7 @@ class Pace:
     held_silence_s: float = 5.0
     """The same where the agent says that it is still speaking: a busy one may stall."""
     listen_limit_s: float = 30.0
-    """An answer longer than this is talked over."""
+    """A greeting or an answer longer than this is talked over."""
     pause_s: float = 0.3
     """Between the end of an answer and the next part."""
     linger_s: float = 0.0
@@ -173,12 +173,14 @@ class Conversation:
             return
         match self.phase:
             case Phase.GREETING if part is not None:
-                if self._silent_for(pace.greeting_silence_s, now_s) or (
-                    self._last_voice_s is None and waited_s >= pace.greeting_limit_s
-                ):
+                # An agent that is still to begin gets its own limit, which may be the longer one.
+                limit_s = pace.greeting_limit_s
+                if self._last_voice_s is not None:
+                    limit_s = max(limit_s, pace.listen_limit_s)
+                if waited_s >= limit_s or self._silent_for(pace.greeting_silence_s, now_s):
                     self._enter(Phase.PAUSE, now_s)
             case Phase.PAUSE if part is not None and waited_s >= _pause_s(part, pace):
-                self._begin(part, now_s, over_agent=False)
+                self._begin(part, now_s, over_agent=self._voiced_lately(now_s))
             case Phase.BETWEEN if part is not None and waited_s >= part.at_s:
                 self._begin(part, now_s, over_agent=self._voiced_lately(now_s))
             case Phase.YIELDING:

@@ -137,6 +137,26 @@ def test_an_agent_without_a_greeting_is_spoken_to() -> None:
     assert line.talk.phase is Phase.SENDING
 
 
+def test_an_endless_greeting_is_talked_over() -> None:
+    line = Line(speech(0), speech(1), pace=replace(PACE, listen_limit_s=8.0)).run(0.5).voice(7.3)
+    assert line.talk.phase is Phase.GREETING
+    line.voice(0.6)
+    assert line.talk.phase is Phase.SENDING
+    line.voice(8.0 + SPEECH_S)
+    assert line.talk.missed == [0], "it never yielded"
+    line.voice(20.0)
+    assert line.talk.over and line.talk.missed == [0, 1]
+    assert [said.over_agent for said in line.talk.said] == [True, True]
+
+
+def test_a_late_greeting_is_heard_out_and_an_agent_may_be_given_longer_to_begin() -> None:
+    pace = replace(PACE, greeting_limit_s=20.0, listen_limit_s=8.0)
+    line = Line(speech(), pace=pace).run(15.0)
+    assert line.talk.phase is Phase.GREETING
+    line.voice(3.0).until(Phase.WAITING)
+    assert [said.over_agent for said in line.talk.said] == [False]
+
+
 def test_a_part_may_be_thought_over_before() -> None:
     line = Line(speech(at_s=2.0)).voice(1.0)
     over_s = line.now_s
