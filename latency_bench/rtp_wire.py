@@ -12,7 +12,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from loguru import logger
@@ -50,11 +50,11 @@ class RtpEnd(Protocol):
     def departed(self, at_s: float) -> None:
         """The first of what `due` gave goes out now."""
 
-    def arrived(self, data: bytes, at_s: float) -> None:
-        """A datagram came off the network, at the kernel's time on the monotonic clock."""
+    def arrived(self, data: bytes, at_s: float, source: Address) -> None:
+        """A datagram came from ``source``, at the kernel's time on the monotonic clock."""
 
     def broke(self, error: Exception) -> None:
-        """One of the others raised; the wire is done with this end."""
+        """One of the others raised, or the wire itself broke; it is done with this end."""
 
 
 def open_rtp_socket(host: str) -> socket.socket:
@@ -110,11 +110,20 @@ class RtpWire:
         self._selector = selectors.DefaultSelector()
         self._lock = threading.Lock()
         self._stopped = threading.Event()
+        self._closed = False
+        """The thread has ended and freed what it used; read and set under the lock."""
         self._wake, self._woken = socket.socketpair()
-        self._woken.setblocking(False)
+        for wake in (self._wake, self._woken):
+            wake.setblocking(False)
         self._selector.register(self._woken, selectors.EVENT_READ, None)
         self._thread = threading.Thread(target=self._run, name="rtp-wire", daemon=True)
         self._thread.start()
+
+    @property
+    def closed(self) -> bool:
+        """Whether its thread has ended, as it was told to or because it broke."""
+        with self._lock:
+            return self._closed
 
     def __enter__(self) -> "RtpWire":
         return self
@@ -125,16 +134,31 @@ class RtpWire:
 
     def close(self) -> None:
         """Ends the thread, without waiting for it."""
-        self._stopped.set()
-        self._wake.send(b"x")
+        with self._lock:
+            self._stopped.set()
+            self._nudge()
 
     def add(self, end: RtpEnd) -> None:
-        """Begins with ``end``: what arrives is handed over, and frames are asked for at once."""
+        """Begins with ``end``: what arrives is handed over, and frames are asked for at once.
+
+        A wire that is closed or broke says so to the end, as it does to those that it had.
+        """
         with self._lock:
+            if self._closed:
+                end.broke(OSError("the thread that carries audio has ended"))
+                return
             self._ends[end.socket.fileno()] = end
             heapq.heappush(self._due, (time.monotonic(), next(_SEQUENCE), end))
             self._selector.register(end.socket, selectors.EVENT_READ, end)
-        self._wake.send(b"x")
+            self._nudge()
+
+    def _nudge(self) -> None:
+        """Has the thread look around; under the lock, so that it cannot end in between."""
+        if self._closed:
+            return
+        # Full of nudges already: it wakes all the same.
+        with suppress(BlockingIOError):
+            self._wake.send(b"x")
 
     def remove(self, end: RtpEnd) -> None:
         """Ends with ``end``: nothing of it is called any more; its socket is its owner's to close.
@@ -157,10 +181,19 @@ class RtpWire:
                         self._woken.recv(READ_BYTES)
                     else:
                         self._read(key.data)
+        except Exception as error:
+            logger.opt(exception=error).error("the thread that carries audio broke")
+            with self._lock:
+                for end in self._ends.values():
+                    end.broke(error)
         finally:
-            self._selector.close()
-            self._wake.close()
-            self._woken.close()
+            with self._lock:
+                self._closed = True
+                self._ends.clear()
+                self._due.clear()
+                self._selector.close()
+                self._wake.close()
+                self._woken.close()
 
     def _send_due(self) -> float | None:
         """Sends what is due; returns how long nothing else is."""
@@ -198,11 +231,11 @@ class RtpWire:
                 if self._ends.get(end.socket.fileno()) is not end:
                     return
                 try:
-                    data, ancillary, _, _ = end.socket.recvmsg(READ_BYTES, STAMP_BYTES)
+                    data, ancillary, _, source = end.socket.recvmsg(READ_BYTES, STAMP_BYTES)
                 except OSError:
                     return
                 at_s = stamp_of(ancillary)
-                self._guarded(end, end.arrived, data, at_s)
+                self._guarded(end, end.arrived, data, at_s, source[:2])
 
     def _guarded(self, end: RtpEnd, act: Callable[..., None], *arguments: object) -> None:
         """One call's fault must not silence the others."""
@@ -230,7 +263,8 @@ _SHARED = _Shared()
 def shared_wire() -> Iterator[RtpWire]:
     """The one wire of this process: the first user starts its thread, the last one ends it."""
     with _SHARED.lock:
-        if _SHARED.wire is None:
+        # One that broke is no use to those who come later.
+        if _SHARED.wire is None or _SHARED.wire.closed:
             _SHARED.wire = RtpWire()
         _SHARED.users += 1
         wire = _SHARED.wire
@@ -240,5 +274,6 @@ def shared_wire() -> Iterator[RtpWire]:
         with _SHARED.lock:
             _SHARED.users -= 1
             if not _SHARED.users:
+                # Not `wire`: where that one broke, another took its place.
+                _SHARED.wire.close()
                 _SHARED.wire = None
-                wire.close()

@@ -56,7 +56,7 @@ class ScriptedAudio:
         """It leaves now."""
         self.sent.append(at_s)
 
-    def arrived(self, data: bytes, at_s: float) -> None:
+    def arrived(self, data: bytes, at_s: float, source: Address) -> None:
         """Keeps what is sound."""
         packet = parse_rtp(data)
         if packet is not None and packet.payload_type == PCMU:

@@ -1,5 +1,6 @@
 """The sound of one SIP call: what the caller's `Leg` says and hears, as RTP."""
 
+import ipaddress
 import secrets
 import time
 from collections import deque
@@ -27,6 +28,8 @@ class _Line:
     answered_s: float
     srtp: Srtp | None
     held: bool = False
+    former: Address | None = None
+    """Where sound came from before the far end moved it: some may be under way."""
 
 
 class LegAudio:
@@ -42,7 +45,9 @@ class LegAudio:
         self._order = RtpOrder(form.clock_hz)
         self._keys: KeySender | None = None
         self._line: _Line | None = None
-        self._early: deque[tuple[bytes, float]] = deque(maxlen=EARLY_PACKETS)
+        self._early: deque[tuple[bytes, float, Address]] = deque(maxlen=EARLY_PACKETS)
+        self._heard_from: Address | None = None
+        """Whose packets are the agent's; None: none came yet."""
         self._source = secrets.randbits(32)
         self._sequence = secrets.randbits(15)
         self._timestamp = secrets.randbits(31)
@@ -65,12 +70,16 @@ class LegAudio:
 
     def start(self, peer: Address, agreed: Agreed, at_s: float, srtp: Srtp | None) -> None:
         """The call was answered at ``at_s``; what came before that is no part of it."""
-        self._line = _Line(peer, agreed, at_s, srtp)
+        self._line = _Line(_plain(peer), agreed, at_s, srtp)
 
     def change(self, peer: Address, agreed: Agreed, *, held: bool) -> None:
         """What the far end asked for later; ``held``: it does not want to hear anything."""
-        assert self._line is not None
-        self._line = replace(self._line, peer=peer, agreed=agreed, held=held)
+        line = self._line
+        assert line is not None
+        former = line.former
+        if _plain(peer) != line.peer:
+            former, self._heard_from = self._heard_from, None
+        self._line = replace(line, peer=_plain(peer), agreed=agreed, held=held, former=former)
 
     def due(self, now_s: float) -> Sequence[bytes]:
         """The next frame of the leg, or the key that it presses."""
@@ -108,14 +117,14 @@ class LegAudio:
         """The frame leaves now."""
         self._leg.departed(self._taken - self._frame_samples, at_s)
 
-    def arrived(self, data: bytes, at_s: float) -> None:
+    def arrived(self, data: bytes, at_s: float, source: Address) -> None:
         """One datagram of the far end, or of anybody."""
         line = self._line
         if line is None:
-            self._early.append((data, at_s))
+            self._early.append((data, at_s, source))
             return
         self._take_early(line)
-        self._take(data, at_s, line)
+        self._take(data, at_s, source, line)
 
     def broke(self, error: Exception) -> None:
         """Ends the call."""
@@ -132,12 +141,15 @@ class LegAudio:
 
     def _take_early(self, line: _Line) -> None:
         while self._early:
-            data, came_s = self._early.popleft()
+            data, came_s, source = self._early.popleft()
             if came_s >= line.answered_s:
-                self._take(data, came_s, line)
+                self._take(data, came_s, source, line)
 
-    def _take(self, data: bytes, at_s: float, line: _Line) -> None:
+    def _take(self, data: bytes, at_s: float, source: Address, line: _Line) -> None:
         leg, agreed = self._leg, line.agreed
+        if not self._expected(source, line):
+            leg.note("packets from an address that is not the agent's were ignored")
+            return
         if line.srtp is not None:
             clear = line.srtp.unprotect(data)
             if clear is None:
@@ -147,6 +159,12 @@ class LegAudio:
         packet = parse_rtp(data)
         if packet is None:
             return
+        if self._heard_from is None and source not in (line.peer, line.former):
+            # Behind a NAT an agent does not know where its packets come from (RFC 4961, 3).
+            host, port = source
+            leg.note(f"the agent's packets come from {host}:{port}, which it did not name")
+        if source != line.former or source == line.peer:
+            self._heard_from = source
         place = self._order.place(packet, at_s)
         if place.restarted:
             leg.note("the agent's RTP began anew, with other numbers")
@@ -167,3 +185,14 @@ class LegAudio:
         if len(pcm):
             scale = self._form.rate_hz // self._form.clock_hz
             leg.heard(pcm, at_s, place.timestamp * scale)
+
+    def _expected(self, source: Address, line: _Line) -> bool:
+        """Whether this is the agent: at the address that it named, or at the first from which
+        anything came, as long as nothing came from the one that it named."""
+        return self._heard_from is None or source in (line.peer, line.former, self._heard_from)
+
+
+def _plain(address: Address) -> Address:
+    """An address as a socket spells it."""
+    host, port = address
+    return str(ipaddress.ip_address(host)), port

@@ -2,6 +2,7 @@
 
 import socket
 import struct
+import sys
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -122,7 +123,7 @@ class _End:
     def departed(self, at_s: float) -> None:
         self.left_s.append(at_s)
 
-    def arrived(self, data: bytes, at_s: float) -> None:
+    def arrived(self, data: bytes, at_s: float, source: Address) -> None:
         self.came.append((data, at_s))
 
     def broke(self, error: Exception) -> None:
@@ -184,6 +185,61 @@ def test_the_wire_is_shared_and_ends_with_its_last_user() -> None:
     _until(lambda: not any(thread.name == "rtp-wire" for thread in threading.enumerate()))
     with shared_wire() as fresh:
         assert fresh is not one
+
+
+def test_a_wire_that_is_closed_while_packets_come_ends_quietly() -> None:
+    """Closing races with the thread's own end, which may come first."""
+    switch_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as far:
+            far.bind(("127.0.0.1", 0))
+            for _ in range(400):
+                end = _End()
+                end.peer = far.getsockname()
+                try:
+                    with shared_wire() as wire:
+                        wire.add(end)
+                        for _ in range(3):
+                            far.sendto(b"x", end.socket.getsockname())
+                        wire.remove(end)
+                finally:
+                    end.socket.close()
+    finally:
+        sys.setswitchinterval(switch_s)
+    _until(lambda: not any(thread.name == "rtp-wire" for thread in threading.enumerate()))
+
+
+def test_closing_waits_out_a_thread_that_is_about_to_free_its_sockets() -> None:
+    for _ in range(20):
+        wire = RtpWire()
+        wire.close()
+        _until(lambda wire=wire: wire.closed)
+        wire.close()
+        late = _End()
+        wire.add(late)
+        wire.remove(late)
+        late.socket.close()
+        assert isinstance(late.broken, OSError)
+
+
+def test_a_wire_that_breaks_tells_its_ends_and_is_replaced(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with shared_wire() as wire:
+
+        def fail() -> float | None:
+            raise MemoryError("no more")
+
+        monkeypatch.setattr(wire, "_send_due", fail)
+        wire.add(end := _End())
+        _until(lambda: wire.closed)
+        wire.remove(end)
+        with shared_wire() as fresh:
+            assert fresh is not wire and not fresh.closed
+    end.socket.close()
+    assert isinstance(end.broken, MemoryError)
+    _until(lambda: not any(thread.name == "rtp-wire" for thread in threading.enumerate()))
 
 
 def test_rtp_sockets_are_on_even_ports() -> None:

@@ -73,7 +73,7 @@ def _raw(sequence: int, kind: int = 0, payload: bytes = b"\x80" * 160) -> bytes:
 def test_sound_is_kept_by_its_timestamp_whatever_the_network_did() -> None:
     with _audio() as (leg, audio):
         for place, sequence in enumerate((0, 1, 3, 2, 2, 5)):
-            audio.arrived(_raw(sequence), 10.1 + 0.02 * place)
+            audio.arrived(_raw(sequence), 10.1 + 0.02 * place, PEER)
         call = leg.recording("sip", "PCMU/8000", 8000)
     # 4 never came: its place is silent; what came twice is heard once.
     assert len(call.received.pcm) == 6 * 160
@@ -88,7 +88,7 @@ def test_what_comes_before_the_answer_is_no_part_of_the_call() -> None:
     audio = LegAudio("127.0.0.1", leg, form)
     with audio.socket:
         for sequence in range(4):
-            audio.arrived(_raw(sequence), 9.97 + 0.02 * sequence)
+            audio.arrived(_raw(sequence), 9.97 + 0.02 * sequence, PEER)
         assert audio.peer is None and audio.due(10.0) == ()
         leg.answered(10.0)
         audio.start(PEER, Agreed(0, None, 8000, frozenset()), 10.0, None)
@@ -99,10 +99,10 @@ def test_what_comes_before_the_answer_is_no_part_of_the_call() -> None:
 
 def test_noise_and_keys_are_no_sound_and_strangers_are_noted() -> None:
     with _audio() as (leg, audio):
-        audio.arrived(_raw(0, kind=13, payload=b"\x40"), 10.1)
-        audio.arrived(_raw(1, kind=101, payload=b"\1\x0a\0\xa0"), 10.1)
-        audio.arrived(_raw(2, kind=97), 10.1)
-        audio.arrived(b"no rtp", 10.1)
+        audio.arrived(_raw(0, kind=13, payload=b"\x40"), 10.1, PEER)
+        audio.arrived(_raw(1, kind=101, payload=b"\1\x0a\0\xa0"), 10.1, PEER)
+        audio.arrived(_raw(2, kind=97), 10.1, PEER)
+        audio.arrived(b"no rtp", 10.1, PEER)
         call = leg.recording("sip", "PCMU/8000", 8000)
     assert (len(call.packets.at_s), len(call.received.pcm)) == (3, 0)
     assert call.notes == ("packets of payload type 97, which was not negotiated",)
@@ -134,9 +134,51 @@ def test_encrypted_sound_is_heard_and_a_strangers_is_not() -> None:
     with _audio(srtp=Srtp(ours, theirs)) as (leg, audio):
         (raw,) = audio.due(10.0)
         assert far.unprotect(raw) is not None and parse_rtp(raw) is not None
-        audio.arrived(far.protect(_raw(0)), 10.1)
-        audio.arrived(stranger.protect(_raw(1)), 10.1)
-        audio.arrived(_raw(2), 10.1)
+        audio.arrived(far.protect(_raw(0)), 10.1, PEER)
+        audio.arrived(stranger.protect(_raw(1)), 10.1, PEER)
+        audio.arrived(_raw(2), 10.1, PEER)
         call = leg.recording("sip", "PCMU/8000", 8000)
     assert len(call.received.pcm) == 160
     assert call.notes == ("packets that cannot be decrypted",)
+
+
+def test_an_agent_is_heard_at_one_address_and_strangers_are_not() -> None:
+    mapped, stranger = ("127.0.0.2", 4000), ("127.0.0.3", 4000)
+    with _audio() as (leg, audio):
+        # From behind a NAT: elsewhere than it said.
+        audio.arrived(b"no rtp", 10.09, stranger)
+        audio.arrived(_raw(0), 10.1, mapped)
+        audio.arrived(_raw(500), 10.11, stranger)
+        audio.arrived(_raw(1), 10.12, mapped)
+        call = leg.recording("sip", "PCMU/8000", 8000)
+    assert call.packets.sequence.tolist() == [0, 1] and len(call.received.pcm) == 320
+    assert call.notes == (
+        "the agent's packets come from 127.0.0.2:4000, which it did not name",
+        "packets from an address that is not the agent's were ignored",
+    )
+
+
+def test_the_address_that_was_named_wins_over_one_that_came_first() -> None:
+    stranger = ("127.0.0.3", 4000)
+    with _audio() as (leg, audio):
+        audio.arrived(_raw(900), 10.1, stranger)
+        for sequence in range(3):
+            audio.arrived(_raw(sequence), 10.12 + 0.02 * sequence, PEER)
+            audio.arrived(_raw(901 + sequence), 10.12 + 0.02 * sequence, stranger)
+        assert audio.last_packet_s == pytest.approx(10.16)
+        call = leg.recording("sip", "PCMU/8000", 8000)
+    assert len(call.packets.at_s) == 4
+
+
+def test_an_agent_that_moves_its_sound_is_followed() -> None:
+    moved, stranger = ("127.0.0.2", 4000), ("127.0.0.3", 4000)
+    with _audio() as (leg, audio):
+        audio.arrived(_raw(0), 10.1, PEER)
+        audio.change(moved, Agreed(0, 101, 8000, frozenset()), held=False)
+        assert audio.peer == moved
+        audio.arrived(_raw(1), 10.12, PEER)
+        audio.arrived(_raw(2), 10.14, moved)
+        audio.arrived(_raw(3), 10.16, stranger)
+        call = leg.recording("sip", "PCMU/8000", 8000)
+    assert call.packets.sequence.tolist() == [0, 1, 2]
+    assert call.notes == ("packets from an address that is not the agent's were ignored",)
