@@ -17,6 +17,7 @@ from latency_bench.reports.page import facts
 from latency_bench.reports.report_file import Report
 from latency_bench.reports.run_view import typical_turns
 from latency_bench.reports.wording import NOTHING, ms, number, percent, plain
+from latency_bench.summary import UNPLACED
 
 FAILURES_MAX = 12
 _COLOURS: dict[Status, str] = {"good": "green", "fair": "yellow", "bad": "red", "none": "default"}
@@ -42,7 +43,8 @@ def show_run(console: Console, report: Report) -> None:
         console.print(f"[red]{escape(plain(error, 400))}[/red]", highlight=False)
     console.print()
     if report.spreads:
-        console.print(_spreads(report))
+        if (spreads := _spreads(report)).row_count:
+            console.print(spreads)
         _show_waterfall(console, report)
         console.print(_scenarios(report))
         console.print(_counts(report))
@@ -163,7 +165,9 @@ def _show_failures(console: Console, report: Report) -> None:
         console.print("\n[bold]Calls that did not go as they should[/bold]")
     for call in failed[:FAILURES_MAX]:
         reasons = unmet(call)
-        more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+        # A call that never came about met none of its rules: why it did not says it all.
+        told = len(reasons) > 1 and call.outcome not in UNPLACED
+        more = f" (and {len(reasons) - 1} more)" if told else ""
         console.print(
             f"  {call.call} {escape(plain(call.scenario, 60))} [red]{call.outcome}[/red]: "
             f"{escape(reasons[0] if reasons else '')}{more}",
