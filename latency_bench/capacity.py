@@ -48,7 +48,7 @@ from latency_bench.reports.assertion import Assertion, AssertionMistake
 from latency_bench.reports.report_file import ReportError
 from latency_bench.reports.write import write_json
 from latency_bench.run_store import RunStore, StoreError
-from latency_bench.saturation import Saturated, Usage, saturated, verdict, warnings
+from latency_bench.saturation import Saturated, Usage, alone, saturated, verdict, warnings
 from latency_bench.scenario import ScenarioError
 from latency_bench.session import Session, open_session
 from latency_bench.target import TargetError
@@ -275,7 +275,10 @@ class Capacity:
             return None
         first, last = self._levels[min(self._levels)], self._levels[bad]
         usage = self._usage.get(bad) or usage_of(last)
-        return saturated(usage, medians(first["stages_ms"]), medians(last["stages_ms"]))
+        found = saturated(usage, medians(first["stages_ms"]), medians(last["stages_ms"]))
+        if first is last and not found.full:
+            return alone(bad, {name: each["p95"] for name, each in last["stages_ms"].items()})
+        return found
 
     def _facts(self, levels: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         session = self._session

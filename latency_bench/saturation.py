@@ -133,6 +133,22 @@ def saturated(
     return Saturated("nothing that was seen", _cores(usage), full=False)
 
 
+def alone(level: int, p95_ms: Mapping[str, float]) -> Saturated:
+    """Where already the lightest load, of ``level`` calls, broke the objective: it is not the load.
+
+    ``p95_ms``: of each stage.
+    """
+    slowest = max(p95_ms, key=lambda stage: p95_ms[stage], default=None)
+    told = ""
+    if slowest is not None:
+        told = f"; the slowest stage is {STAGE_NAMES.get(slowest, slowest)}, P95 "
+        told += f"{p95_ms[slowest]:.0f} ms"
+    calls = f"{level} call{'' if level == 1 else 's'}"
+    return Saturated(
+        "the agent by itself", f"{calls} broke it already, and nothing is full{told}", full=False
+    )
+
+
 def growth(first_ms: Mapping[str, float], last_ms: Mapping[str, float]) -> str:
     """The stage that grew most, in words; empty where none did."""
     stage = _grown_stage(first_ms, last_ms)

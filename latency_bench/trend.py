@@ -16,6 +16,8 @@ POINTS = 120
 """Neighbouring samples are alike; the medians of so many stretches hardly are, and the interval
 assumes that they are not."""
 FEWEST = 8
+SHORTEST_S = 1200.0
+"""In less than that, memory that is taken once and kept looks like a leak."""
 HOUR_S = 3600.0
 
 
@@ -63,8 +65,14 @@ def trend(name: str, at_s: Sequence[float], values: Sequence[float | None]) -> T
         return Trend(None, None, f"too short to tell: {len(known)} samples")
     times, figures = (np.array(column, np.float64) for column in zip(*known, strict=True))
     times, figures = stretches(times, figures, POINTS)
-    if not np.ptp(times):
-        return Trend(None, None, "too short to tell: all samples are of one moment")
+    lasted_s = float(np.ptp(times))
+    if lasted_s < SHORTEST_S:
+        return Trend(
+            None,
+            None,
+            f"too short to tell: {lasted_s / 60:.0f} minutes after the warm-up, and it takes "
+            f"{SHORTEST_S / 60:.0f}",
+        )
     # Imported when a trend is asked for: it takes a second to load.
     from scipy.stats import theilslopes
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from latency_bench.process_load import ProcessLoad, parse_gpu, vitals
-from latency_bench.saturation import Gpu, Usage, growth, saturated, verdict, warnings
+from latency_bench.saturation import Gpu, Usage, alone, growth, saturated, verdict, warnings
 
 CALM = Usage(
     cores=4,
@@ -59,6 +59,15 @@ def test_with_nothing_full_the_stage_that_grew_is_named() -> None:
     assert found.what == "first token" and "1.6 of 4 cores" in found.why
     assert saturated(CALM, FIRST, FIRST).what == "nothing that was seen"
     assert saturated(CALM, {}, LAST).what == "nothing that was seen"
+
+
+def test_an_agent_that_is_slow_without_load_is_not_called_full() -> None:
+    found = alone(1, {"end_of_turn": 1520.0, "first_token": 300.0})
+    assert verdict("This box", 0, None, 1, found) == (
+        "This box does not carry 1 at once within the objective (1 call broke it already, and "
+        "nothing is full; the slowest stage is end of turn decided, P95 1520 ms)."
+    )
+    assert alone(2, {}).why == "2 calls broke it already, and nothing is full"
 
 
 def test_the_stage_that_grew_most() -> None:

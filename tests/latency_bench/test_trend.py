@@ -50,7 +50,7 @@ def test_growth_too_small_to_matter_and_shrinking_are_told_apart() -> None:
 
 
 def test_constant_figures_have_no_trend() -> None:
-    found = trend("descriptors", [float(at) for at in range(100)], [31] * 100)
+    found = trend("descriptors", [60.0 * at for at in range(100)], [31] * 100)
     assert found.per_hour == 0.0 and found.ci95 == (0.0, 0.0)
     assert found.verdict == "no growth of open descriptors can be shown (95% CI 0 to 0 an hour)"
 
@@ -60,6 +60,10 @@ def test_too_little_is_said() -> None:
     assert trend("rss_mb", at_s[:7], [1.0] * 7).verdict == "too short to tell: 7 samples"
     assert trend("v2v_p50_ms", at_s, [None] * 95 + [1.0] * 5).per_hour is None
     assert trend("rss_mb", [5.0] * 20, [1.0] * 20).per_hour is None
+    warming = trend("rss_mb", [10.0 * at for at in range(100)], [800.0 + at for at in range(100)])
+    assert warming.per_hour is None and warming.verdict == (
+        "too short to tell: 16 minutes after the warm-up, and it takes 20"
+    )
 
 
 def test_days_of_samples_are_few_points() -> None:
