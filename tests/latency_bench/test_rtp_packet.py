@@ -2,7 +2,6 @@
 
 import socket
 import struct
-import sys
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -187,30 +186,41 @@ def test_the_wire_is_shared_and_ends_with_its_last_user() -> None:
         assert fresh is not one
 
 
-def test_a_wire_that_is_closed_while_packets_come_ends_quietly() -> None:
+class _Slow(threading.Event):
+    """Leaves the thread that waits for it the time to act before whoever set it goes on."""
+
+    def set(self) -> None:
+        super().set()
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize(("rounds", "stopped"), [(200, threading.Event), (20, _Slow)])
+def test_a_wire_that_is_closed_while_packets_come_ends_quietly(
+    rounds: int, stopped: type[threading.Event]
+) -> None:
     """Closing races with the thread's own end, which may come first."""
-    switch_s = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as far:
-            far.bind(("127.0.0.1", 0))
-            for _ in range(400):
-                end = _End()
-                end.peer = far.getsockname()
-                try:
-                    with shared_wire() as wire:
-                        wire.add(end)
-                        for _ in range(3):
-                            far.sendto(b"x", end.socket.getsockname())
-                        wire.remove(end)
-                finally:
-                    end.socket.close()
-    finally:
-        sys.setswitchinterval(switch_s)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as far:
+        far.bind(("127.0.0.1", 0))
+        for _ in range(rounds):
+            one, other = _End(), _End()
+            one.peer = far.getsockname()
+            with shared_wire() as wire:
+                wire._stopped = stopped()
+                wire.add(one)
+                wire.add(other)
+                for _ in range(3):
+                    far.sendto(b"x", one.socket.getsockname())
+                wire.remove(one)
+                # Keeps the thread awake.
+                for _ in range(3):
+                    far.sendto(b"x", other.socket.getsockname())
+            one.socket.close()
+            _until(lambda wire=wire: wire.closed)
+            other.socket.close()
     _until(lambda: not any(thread.name == "rtp-wire" for thread in threading.enumerate()))
 
 
-def test_closing_waits_out_a_thread_that_is_about_to_free_its_sockets() -> None:
+def test_a_wire_that_has_ended_can_be_closed_again_and_takes_nobody() -> None:
     for _ in range(20):
         wire = RtpWire()
         wire.close()
