@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
+from agent.capacity import places_of
 from agent.config import Config
 from agent.cost.breakdown import CostBreakdown
 from agent.cost.owned import owned_cost
@@ -22,6 +23,8 @@ class Bill:
 
     rates: Rates
     concurrent_calls: int = 1
+    measured_calls: int | None = None
+    """Calls at once that `offhook bench capacity` found this box to carry; None: not measured."""
 
     @classmethod
     def load(cls, config: Config, today: date | None = None) -> "Bill":
@@ -37,7 +40,8 @@ class Bill:
         )
         if old := rates.warnings(today or datetime.now(UTC).date()):
             log.warning("check these prices (`rates` in [cost] names a file): %s", "; ".join(old))
-        return cls(rates)
+        places = places_of(config)
+        return cls(rates, measured_calls=places.calls if places.source == "measured" else None)
 
     def owned_usd(self, usage: Usage) -> Decimal | None:
         """What ``usage`` cost here; None where the box's price is not known."""
@@ -57,12 +61,24 @@ class Bill:
                 "view": owned.view,
                 "hardware": self.rates.hardware.what,
                 "assumed": list(self.rates.hardware.assumed),
+                "at_capacity": self._at_capacity(usage),
             },
             "rented": [
                 {"stack": each.stack, **_as_json(each.cost, usage)}
                 for each in rented_costs(usage, self.rates)
             ],
             "as_of": self.rates.as_of.isoformat(),
+        }
+
+    def _at_capacity(self, usage: Usage) -> dict[str, Any] | None:
+        """The same call with the box full of them: what a busy box would charge it."""
+        if self.measured_calls is None:
+            return None
+        cost = owned_cost(usage, self.rates, self.measured_calls)
+        return {
+            "calls": self.measured_calls,
+            "total_usd": _number(cost.total_usd),
+            "usd_per_min": _number(cost.usd_per_min(usage.call_s)),
         }
 
 

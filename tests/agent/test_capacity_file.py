@@ -10,7 +10,9 @@ import pytest
 from agent import doctor, findings
 from agent.capacity import Places, capacity_file, cpu_name, model_names, places_of, share_of
 from agent.config import Config, ConfigError, load_config
+from agent.cost.bill import Bill
 from agent.sections import DEFAULT_CALLS
+from agent.usage import Usage
 
 
 @pytest.fixture
@@ -150,3 +152,14 @@ def test_the_doctor_says_how_many(config: Config, tmp_path: Path) -> None:
     keep(config, report(config))
     found = {f.subject: f for f in doctor.examine(None, {"OFFHOOK_HOME": str(tmp_path)})}
     assert found["calls at once"].text == "7; measured on this machine, 2026-05-04"
+
+
+def test_the_bill_tells_what_a_full_box_would_charge(config: Config) -> None:
+    usage = Usage(call_s=60.0, stt_busy_s=0.3, llm_busy_s=1.0)
+    assert Bill.load(config).to_json(usage)["owned"]["at_capacity"] is None
+    keep(config, report(config))
+    owned = Bill.load(config).to_json(usage)["owned"]
+    calls = places_of(config).calls
+    assert calls > 1 and owned["at_capacity"]["calls"] == calls
+    # Idle time is shared; what the call itself used is not.
+    assert owned["total_usd"] / calls < owned["at_capacity"]["total_usd"] < owned["total_usd"]
