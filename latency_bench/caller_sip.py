@@ -195,8 +195,12 @@ class _Call:
                 elif last_s is None and now_s - began_s >= FIRST_PACKET_LIMIT_S:
                     limit = f"{FIRST_PACKET_LIMIT_S:g} s"
                     self._leg.end("failed", now_s, f"no packet within {limit} of the answer")
+                elif broken := self._signalling.broken:
+                    self._leg.broke(broken)
                 elif check is not None and check.done():
-                    if gone := check.result():
+                    if isinstance(error := check.exception(), Exception):
+                        self._leg.broke(error)
+                    elif gone := check.result():
                         self._gone = True
                         self._leg.end("failed", now_s, f"the agent is gone: {gone}")
                     check, asked_s = None, now_s

@@ -15,17 +15,17 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-from loguru import logger
 from websockets.exceptions import ConnectionClosed
 
 from latency_bench.conversation import FRAME_S, Conversation
+from latency_bench.foreign_json import ForeignJsonError, read_json
 from latency_bench.g711 import decode, encode
-from latency_bench.interrupt import first_of, unless
+from latency_bench.interrupt import first_of, telling, unless
 from latency_bench.leg import Leg
 from latency_bench.playout import Playout
 from latency_bench.recording import CallFailed, CallRecording
 from latency_bench.target import Target
-from latency_bench.twilio_socket import StampedConnection, open_socket
+from latency_bench.twilio_socket import MESSAGE_LIMIT_BYTES, StampedConnection, open_socket
 from latency_bench.twilio_webhook import MediaStream, announce
 
 RATE_HZ = 8000
@@ -38,6 +38,8 @@ KEY_EVERY_S = 0.2
 """From one key to the next: 100 ms of tone and as much silence."""
 NORMAL_CLOSES = (1000, 1001, 1005)
 """Close codes of an agent that is done; 1005 is a close without any."""
+TOO_BIG = 1009
+"""Close code of this side for a message over its limit."""
 TRACK = "inbound"
 
 
@@ -108,7 +110,7 @@ class _Call:
     async def hold(self, limit_s: float) -> None:
         """Runs until the conversation is over, the agent is gone, ``stop`` or the limit."""
         for work in (self._listen(), self._talk()):
-            self._tasks.append(asyncio.create_task(work))
+            self._tasks.append(asyncio.create_task(telling(self.leg.broke, work)))
         left_s = limit_s
         if limit_s > NO_AUDIO_S and not await first_of(NO_AUDIO_S, self._over, self._stop):
             left_s = limit_s - NO_AUDIO_S
@@ -126,9 +128,7 @@ class _Call:
         """Frees all; nothing of the call runs afterwards."""
         for task in self._tasks:
             task.cancel()
-        for result in await asyncio.gather(*self._tasks, return_exceptions=True):
-            if isinstance(result, Exception):
-                logger.opt(exception=result).error("a call's task broke")
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         socket = self._socket
         if socket is None:
             return
@@ -223,6 +223,11 @@ class _Call:
             # A close with an error; it is told apart below like any other.
             pass
         now_s, closed = time.monotonic(), socket.protocol.close_rcvd
+        own = socket.protocol.close_sent
+        if own is not None and own.code == TOO_BIG and not socket.protocol.close_rcvd_then_sent:
+            limit = f"{MESSAGE_LIMIT_BYTES >> 10} KiB"
+            self.leg.end("failed", now_s, f"the agent sent a message of over {limit}")
+            return
         if closed is None:
             said = socket.close_reason or "without a word"
             self.leg.end("failed", now_s, f"the connection broke: {said}")
@@ -236,9 +241,9 @@ class _Call:
 
     def _take(self, message: str | bytes, at_s: float) -> None:
         try:
-            body = json.loads(message)
-        except ValueError:
-            self.leg.note("the agent sent a message that is not JSON")
+            body = read_json(message)
+        except ForeignJsonError as error:
+            self.leg.note(f"the agent sent a message {error}")
             return
         if not isinstance(body, dict):
             self.leg.note("the agent sent a message that is no object")
@@ -255,7 +260,8 @@ class _Call:
             case {"event": "media", "media": {"payload": str(payload)}}:
                 self._play(payload, at_s)
             case {"event": "mark", "mark": {"name": str(name)}}:
-                self._playout.mark(name, at_s)
+                if not self._playout.mark(name, at_s):
+                    self.leg.note("the agent sent more marks, or longer ones, than are kept")
             case {"event": "clear"}:
                 self._playout.clear(at_s)
             case _:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from fractions import Fraction
 from typing import Any, cast
 
@@ -23,8 +23,9 @@ from loguru import logger
 from numpy.typing import NDArray
 
 from latency_bench.conversation import FRAME_S, Conversation
+from latency_bench.foreign_json import ForeignJsonError, read_json
 from latency_bench.http_post import post
-from latency_bench.interrupt import first_of, unless
+from latency_bench.interrupt import first_of, guarded, telling, unless
 from latency_bench.leg import Leg
 from latency_bench.recording import CallFailed, CallRecording
 from latency_bench.target import Target
@@ -102,7 +103,7 @@ class _Call:
         self.leg = Leg(conversation, self._on_over)
         self._target = target
         self._stop = stop
-        self._stamps = WebRtcStamps(self.leg.packet, self._departed, self.leg.note)
+        self._stamps = WebRtcStamps(self.leg.packet, self._departed, self.leg.note, self.leg.broke)
         self._pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._channel: RTCDataChannel = self._pc.createDataChannel("events")
         self._connected = asyncio.Event()
@@ -123,10 +124,11 @@ class _Call:
         # Every WebRTC agent has Opus (RFC 7874, 3), and one clock keeps the samples plain.
         codecs = RTCRtpSender.getCapabilities("audio").codecs
         transceiver.setCodecPreferences([c for c in codecs if c.mimeType == "audio/opus"])
+        on_message = guarded(self.leg.broke, self._on_message)
         self._pc.on("track", self._on_track)
         self._pc.on("connectionstatechange", self._on_state)
-        self._pc.on("datachannel", lambda channel: channel.on("message", self._on_message))
-        self._channel.on("message", self._on_message)
+        self._pc.on("datachannel", lambda channel: channel.on("message", on_message))
+        self._channel.on("message", on_message)
         await self._pc.setLocalDescription(await self._pc.createOffer())
         self._stamps.watch(self._pc)
         url = self._target.address
@@ -148,7 +150,8 @@ class _Call:
 
     async def hold(self, limit_s: float) -> None:
         """Runs until the conversation is over, the agent is gone, ``stop`` or the limit."""
-        self._tasks += [asyncio.create_task(self._ping()), asyncio.create_task(self._watch())]
+        self._start(self._ping())
+        self._start(self._watch())
         if not await first_of(limit_s, self._over, self._stop):
             self.leg.end("limit", time.monotonic())
         elif self._stop.is_set():
@@ -161,9 +164,7 @@ class _Call:
         """Frees all; nothing of the call runs afterwards."""
         for task in self._tasks:
             task.cancel()
-        for result in await asyncio.gather(*self._tasks, return_exceptions=True):
-            if isinstance(result, Exception):
-                logger.opt(exception=result).error("a call's task broke")
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         try:
             await asyncio.wait_for(self._pc.close(), CLOSE_LIMIT_S)
         except TimeoutError:
@@ -195,21 +196,29 @@ class _Call:
             return np.zeros(self.leg.conversation.frame_samples, np.int16)
         if self._leg_from is None:
             self._leg_from = pts
-        pcm = self.leg.next_frame(time.monotonic())
-        if self.leg.keys_due():
-            self.leg.note("WebRTC carries no keys: none was pressed")
+        try:
+            pcm = self.leg.next_frame(time.monotonic())
+            if self.leg.keys_due():
+                self.leg.note("WebRTC carries no keys: none was pressed")
+        except Exception as error:  # aiortc would go on without a sender
+            logger.opt(exception=error).error("a call's sound broke")
+            self.leg.broke(error)
+            return np.zeros(self.leg.conversation.frame_samples, np.int16)
         return pcm
 
     def _departed(self, pts: int, at_s: float) -> None:
         if self._leg_from is not None and pts >= self._leg_from:
             self.leg.departed(pts - self._leg_from, at_s)
 
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.create_task(telling(self.leg.broke, work)))
+
     def _on_over(self) -> None:
         self._over.set()
 
     def _on_track(self, track: MediaStreamTrack) -> None:
         if track.kind == "audio":
-            self._tasks.append(asyncio.create_task(self._listen(track)))
+            self._start(self._listen(track))
 
     def _on_state(self) -> None:
         match self._pc.connectionState:
@@ -228,9 +237,9 @@ class _Call:
     def _on_message(self, message: str | bytes) -> None:
         now_s = time.monotonic()
         try:
-            body = json.loads(message)
-        except ValueError:
-            self.leg.note("the agent sent a message that is not JSON")
+            body = read_json(message)
+        except ForeignJsonError as error:
+            self.leg.note(f"the agent sent a message {error}")
             return
         if not isinstance(body, dict):
             return

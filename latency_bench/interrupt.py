@@ -1,10 +1,36 @@
-"""Work that the user may stop."""
+"""Work that the user may stop, or that may break."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
+
+from loguru import logger
 
 Result = TypeVar("Result")
+Arguments = ParamSpec("Arguments")
+Broke = Callable[[Exception], None]
+
+
+async def telling(broke: Broke, work: Coroutine[Any, Any, None]) -> None:
+    """Does the work of a task that nobody waits for: ``broke`` is told what it raises."""
+    try:
+        await work
+    except Exception as error:
+        logger.opt(exception=error).error("a call's task broke")
+        broke(error)
+
+
+def guarded(broke: Broke, act: Callable[Arguments, None]) -> Callable[Arguments, None]:
+    """``act``, to be called by a library: ``broke`` is told what it raises, not the library."""
+
+    def call(*arguments: Arguments.args, **named: Arguments.kwargs) -> None:
+        try:
+            act(*arguments, **named)
+        except Exception as error:
+            logger.opt(exception=error).error("a call's part broke")
+            broke(error)
+
+    return call
 
 
 async def unless(stopped: asyncio.Event, work: Coroutine[Any, Any, Result]) -> Result | None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latency_bench.conversation import Conversation
+from latency_bench.foreign_json import ForeignJsonError, plain_body, plain_text
 from latency_bench.recording import (
     CallEnd,
     CallRecording,
@@ -21,7 +22,14 @@ from latency_bench.wire import level_dbfs
 
 NOTES_LIMIT = 20
 EVENTS_LIMIT = 100_000
-"""What an agent says of itself after so many messages is not kept."""
+EVENTS_LIMIT_BYTES = 64 << 20
+"""What an agent says of itself after so much is not kept."""
+WORDS_LIMIT = 500
+"""Characters of a note, a reason or an address, which may be the agent's."""
+SOUND_PACE, SOUND_START_S = 2.0, 30.0
+PACKETS_PER_S, PACKETS_START = 400.0, 60_000
+"""No clock runs faster, and no codec has shorter packets (RFC 7587: 2.5 ms). What an agent sends
+in a burst, as over Twilio, may be 15 minutes long. More is a flood, and is not kept."""
 
 
 class Leg:
@@ -38,7 +46,9 @@ class Leg:
         self._sent: list[Frame] = []
         self._received: list[Frame] = []
         self._packets: list[tuple[float, int, int]] = []
+        self._received_samples = 0
         self._events: list[Event] = []
+        self._events_bytes = 0
         self._notes: list[str] = []
         self._answered_s: float | None = None
         self._dialled_s = time.monotonic()
@@ -94,17 +104,38 @@ class Leg:
 
     def packet(self, at_s: float, sequence: int, timestamp: int) -> None:
         """An RTP packet came off the network; numbers as unwrapped by the door."""
+        if len(self._packets) >= self._packets_allowed(at_s):
+            self.note("the agent floods the caller with packets: some were not kept")
+            return
         self._packets.append((at_s, sequence, timestamp))
 
     def heard(self, pcm: NDArray[np.int16], at_s: float, pts: int) -> None:
         """Sound of the agent: int16 mono at ``rate_hz``, ``pts`` in its samples."""
+        sound_s = (self._received_samples + len(pcm)) / self.rate_hz
+        if sound_s > SOUND_START_S + SOUND_PACE * self._elapsed_s(at_s) or len(
+            self._received
+        ) >= self._packets_allowed(at_s):
+            self.note("the agent floods the caller with sound: some was not kept")
+            return
+        self._received_samples += len(pcm)
         self._received.append(Frame(pcm, at_s, pts))
         self.conversation.hear(level_dbfs(pcm), at_s)
 
     def told(self, at_s: float, body: dict[str, Any]) -> None:
-        """The agent said something of itself, as JSON."""
-        if len(self._events) < EVENTS_LIMIT:
+        """The agent said something of itself, as JSON; what no report can hold is replaced."""
+        try:
+            body, size_bytes = plain_body(body)
+        except ForeignJsonError as error:
+            self.note(f"the agent sent a message {error}")
+            return
+        if (
+            len(self._events) < EVENTS_LIMIT
+            and self._events_bytes + size_bytes <= EVENTS_LIMIT_BYTES
+        ):
             self._events.append(Event(at_s, body))
+            self._events_bytes += size_bytes
+        else:
+            self.note("the agent sent more messages than are kept")
         match body:
             case {"type": "speaking", "who": "agent", "on": bool(on)}:
                 self.conversation.told(on)
@@ -113,18 +144,30 @@ class Leg:
 
     def transferred(self, to: str) -> None:
         """The agent asked the caller to go elsewhere."""
-        self._transferred_to = to
+        self._transferred_to = _words(to)
 
     def note(self, text: str) -> None:
         """Something unusual on the wire; each text is kept once."""
+        text = _words(text)
         if text not in self._notes and len(self._notes) < NOTES_LIMIT:
             self._notes.append(text)
 
     def end(self, end: CallEnd, at_s: float, reason: str = "") -> None:
         """The call is over; the first word on it holds."""
         if self._ended_s is None:
-            self._end, self._ended_s, self._reason = end, at_s, reason
+            self._end, self._ended_s, self._reason = end, at_s, _words(reason)
             self._on_over()
+
+    def broke(self, error: Exception) -> None:
+        """A part of the caller's own raised: the call is over, and says why."""
+        self.end("failed", time.monotonic(), f"the caller broke: {error!r}")
+
+    def _elapsed_s(self, at_s: float) -> float:
+        began_s = self._dialled_s if self._answered_s is None else self._answered_s
+        return max(0.0, at_s - began_s)
+
+    def _packets_allowed(self, at_s: float) -> float:
+        return PACKETS_START + PACKETS_PER_S * self._elapsed_s(at_s)
 
     def recording(self, door: str, codec: str, clock_hz: int) -> CallRecording:
         """What was recorded; ``clock_hz``: that of the packets' timestamps."""
@@ -151,3 +194,7 @@ class Leg:
             transferred_to=self._transferred_to,
             notes=tuple(self._notes),
         )
+
+
+def _words(text: str) -> str:
+    return plain_text(text[:WORDS_LIMIT])

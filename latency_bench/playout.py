@@ -16,6 +16,10 @@ from latency_bench.recording import SILENT_PATH_S
 
 FRAME_S = 0.02
 QUEUE_LIMIT_S = 900.0
+PIECES_LIMIT = 100_000
+MARKS_LIMIT = 4096
+NAME_LIMIT = 1024
+"""Characters of a mark's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +53,19 @@ class Playout:
         if not len(pcm):
             return True
         begins_s = self._free_s(at_s)
-        if begins_s - at_s > QUEUE_LIMIT_S:
+        if begins_s - at_s > QUEUE_LIMIT_S or len(self._queue) >= PIECES_LIMIT:
             return False
         self._queue.append((pcm, begins_s))
         self._end_s = begins_s + len(pcm) / self._rate_hz
         return True
 
-    def mark(self, name: str, at_s: float) -> None:
-        """Asks to be told when all that came before was played."""
+    def mark(self, name: str, at_s: float) -> bool:
+        """Asks to be told when all that came before was played; False where it is dropped, as
+        too many are waited for or the name is too long."""
+        if len(self._marks) >= MARKS_LIMIT or len(name) > NAME_LIMIT:
+            return False
         self._marks.append((name, self._free_s(at_s)))
+        return True
 
     def clear(self, at_s: float) -> None:
         """Drops what was not played by ``at_s``; marks for it come back now."""

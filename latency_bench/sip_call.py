@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from dataclasses import dataclass, replace
 
+from latency_bench.interrupt import guarded, telling
 from latency_bench.recording import CallFailed
 from latency_bench.rtp_wire import Address
 from latency_bench.sip_channel import Channel, ChannelError, open_channel, resolve
@@ -43,6 +44,8 @@ class SipCall:
     def __init__(self, target: Target, events: CallEvents) -> None:
         self.doubtful = False
         """The way to the far end broke; ask with `check`."""
+        self.broken: Exception | None = None
+        """What was raised here where nobody waits for it."""
         self.local_host = ""
         """This side's address on the way to the far end, once `open`."""
         self._target = target
@@ -63,7 +66,8 @@ class SipCall:
         target = self._target
         try:
             self._uri = parse_uri(target.address)
-            channel = await open_channel(self._uri, self._received, self._broke, target.ca_file)
+            received = guarded(self._failed, self._received)
+            channel = await open_channel(self._uri, received, self._broke, target.ca_file)
         except UriError as error:
             raise CallFailed(str(error), "unreachable") from None
         except ChannelError as error:
@@ -263,7 +267,8 @@ class SipCall:
         raise NoAnswer(f"{method}: {response} to {ATTEMPTS} attempts")
 
     def _tell_transferred(self) -> None:
-        task = asyncio.create_task(self._notify(), name="sip-notify")
+        notifying = telling(self._failed, self._notify())
+        task = asyncio.create_task(notifying, name="sip-notify")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -279,6 +284,9 @@ class SipCall:
             )
         except NoAnswer as error:
             self._events.noted(str(error))
+
+    def _failed(self, error: Exception) -> None:
+        self.broken = self.broken or error
 
     def _broke(self, what: str) -> None:
         self.doubtful = True

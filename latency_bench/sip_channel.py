@@ -14,6 +14,7 @@ import dns.asyncresolver
 import dns.exception
 import dns.rdatatype
 from dns.rdtypes.IN.SRV import SRV
+from loguru import logger
 
 from latency_bench.rtp_wire import SO_TIMESTAMPNS, STAMP_BYTES, Address, stamp_of
 from latency_bench.sip_message import MAX_BYTES, MessageReader, SipFault
@@ -205,7 +206,11 @@ class _Stream:
             try:
                 self._context = ssl.create_default_context(cafile=ca_file)
             except (OSError, ssl.SSLError) as error:
-                raise ChannelError(f"authorities in {ca_file}: {error}") from error
+                why = getattr(error, "strerror", None) or error
+                where = "the system's authorities" if ca_file is None else f"{ca_file}"
+                raise ChannelError(
+                    f"{where}: {why}: name a PEM file of certificates with --ca-file"
+                ) from error
         self.local: Address = ("", 0)
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -271,6 +276,9 @@ class _Stream:
                     self._receive(message, at_s, source)
         except (OSError, SipFault) as error:
             broken = str(error)
+        except Exception as error:
+            logger.opt(exception=error).error("a call's SIP connection broke")
+            broken = repr(error)
         if self._writer is not None:
             self._writer.close()
         self._fault(f"{source[0]}:{source[1]} ({self._uri.transport.upper()}): {broken}")

@@ -18,7 +18,8 @@ PING_EVERY_S = 5.0
 DEAD_S = 10.0
 """An agent whose WebSocket leaves a ping unanswered for so long is dead."""
 CLOSE_LIMIT_S = 2.0
-MESSAGE_LIMIT_BYTES = 4 << 20
+MESSAGE_LIMIT_BYTES = 512 << 10
+"""Some 48 s of sound."""
 QUEUED_MESSAGES = 256
 REASON_LIMIT = 200
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from aiortc import RTCPeerConnection, RTCRtpReceiver, RTCRtpTransceiver
 
+from latency_bench.interrupt import guarded
 from latency_bench.rtp_packet import RtpOrder, RtpPacket, parse_rtp
 from latency_bench.stamped_socket import stamp_transport
 
@@ -42,6 +43,7 @@ class Arrival:
 class WebRtcStamps:
     """Stamps of one call. ``packet`` takes each RTP packet of the agent: arrival, and sequence
     number and timestamp unwrapped; ``departed`` takes the caller's, by samples since the first.
+    ``broke`` is told of what either raises, which would end the socket's transport.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class WebRtcStamps:
         packet: Callable[[float, int, int], None],
         departed: Callable[[int, float], None],
         note: Callable[[str], None],
+        broke: Callable[[Exception], None],
     ) -> None:
         self.last_arrival_s: float | None = None
         """When anything at all came last: sound, or a sign of life."""
@@ -56,6 +59,7 @@ class WebRtcStamps:
         self._packet = packet
         self._departed = departed
         self._note = note
+        self._broke = broke
         self._agreed: frozenset[int] = frozenset()
         self._order = RtpOrder(CLOCK_HZ)
         self._arrivals: OrderedDict[int, Arrival] = OrderedDict()
@@ -66,7 +70,9 @@ class WebRtcStamps:
     def watch(self, connection: RTCPeerConnection) -> None:
         """Stamps the connection's sockets; call it once candidates were gathered."""
         found = [
-            stamp_transport(transport, self.arrived, self.left)
+            stamp_transport(
+                transport, guarded(self._broke, self.arrived), guarded(self._broke, self.left)
+            )
             for transport in _transports(connection)
         ]
         if not found or not all(found):

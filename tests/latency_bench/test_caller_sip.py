@@ -227,6 +227,42 @@ async def test_an_answer_without_any_packet_is_ended(monkeypatch: pytest.MonkeyP
     assert not len(call.packets.at_s)
 
 
+@pytest.mark.parametrize("part", ["check", "_received", "audio"])
+async def test_a_call_whose_part_breaks_has_failed(
+    part: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise KeyError("a fault of its own")
+
+    async def fail_later(*_: object) -> None:
+        fail()
+
+    monkeypatch.setattr("latency_bench.caller_sip.QUIET_LIMIT_S", 0.3)
+    with rtp_far_end() as rtp:
+        steps = [invited(), answer("200 OK", body=sdp(rtp.port)), expect("ACK")]
+        if part == "_received":
+            monkeypatch.setattr("latency_bench.sip_requests.FarRequests.answer", fail)
+            steps += [pause(300), request("OPTIONS", 1)]
+        elif part == "check":
+            monkeypatch.setattr("latency_bench.sip_call.SipCall.check", fail_later)
+            monkeypatch.setattr("latency_bench.sip_audio.LegAudio.due", lambda *_: ())
+        else:
+            monkeypatch.setattr("latency_bench.sip_audio.LegAudio.arrived", fail)
+        steps += [expect("BYE"), answer("200 OK", first=False)]
+        async with far_end(*steps) as address:
+            call = await place_call(Target("sip", address), silent(), limit_s=20)
+    assert call.end == "failed" and "a fault of its own" in call.reason
+
+
+async def test_a_file_of_authorities_that_is_not_there_is_named(tmp_path: Path) -> None:
+    missing, empty = tmp_path / "none.pem", tmp_path / "empty.pem"
+    empty.touch()
+    for path in (missing, empty):
+        target = Target("sip", "sips:agent@127.0.0.1:9", ca_file=path)
+        with pytest.raises(CallFailed, match=f"{path}.*--ca-file"):
+            await place_call(target, silent(), limit_s=5)
+
+
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
 async def test_a_refusal_says_its_status(transport: str) -> None:
     steps = (invited(), answer("486 Busy Here"), expect("ACK"))

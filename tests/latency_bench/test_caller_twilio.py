@@ -234,6 +234,48 @@ async def test_what_makes_no_sense_is_noted_and_survived() -> None:
     assert [event.body["type"] for event in recording.events] == ["turn"]
 
 
+async def test_hostile_messages_are_noted_and_the_call_goes_on_hearing() -> None:
+    async def act(agent: TwilioAgent) -> None:
+        await agent.socket.send("[" * 200_000)
+        await agent.socket.send('{"type": "turn", "text": "\\ud800"}')
+        for _ in range(2):
+            await agent.send("mark", mark={"name": "x" * 5000})
+        await agent.say(tone(0.1))
+
+    recording = await call(TwilioAgent(act=act), limit_s=1.2)
+    assert recording.end == "limit" and len(recording.received.pcm) == round(0.1 * RATE_HZ)
+    assert [event.body["text"] for event in recording.events] == ["\ufffd"]
+    assert recording.notes == (
+        "the agent sent a message that is too deep to read",
+        "the agent sent more marks, or longer ones, than are kept",
+    )
+
+
+async def test_a_message_of_any_size_is_not_taken() -> None:
+    async def act(agent: TwilioAgent) -> None:
+        await agent.say(tone(0.1))
+        await agent.socket.send("x" * (600 << 10))
+
+    recording = await call(TwilioAgent(act=act), limit_s=10)
+    assert recording.end == "failed"
+    assert recording.reason == "the agent sent a message of over 512 KiB"
+
+
+@pytest.mark.parametrize("part", ["_take", "_say"])
+async def test_a_call_whose_part_breaks_has_failed(
+    part: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: Any) -> None:
+        raise KeyError("a fault of its own")
+
+    async def act(agent: TwilioAgent) -> None:
+        await agent.say(tone(0.1))
+
+    monkeypatch.setattr(caller_twilio._Call, part, fail)
+    recording = await call(TwilioAgent(act=act), limit_s=10)
+    assert recording.end == "failed" and "a fault of its own" in recording.reason
+
+
 async def test_nothing_is_left_running() -> None:
     tasks = asyncio.all_tasks()
     async with twilio_server(TwilioAgent()) as url:

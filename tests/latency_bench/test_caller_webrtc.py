@@ -11,6 +11,7 @@ from stand_in_agent import StandInAgent, offer_server, tone
 from latency_bench import caller_webrtc
 from latency_bench.caller_webrtc import place_call
 from latency_bench.conversation import Conversation, Pace
+from latency_bench.leg import Leg
 from latency_bench.measure import turns_of
 from latency_bench.part import Part, spoken_part
 from latency_bench.recording import CallFailed, CallRecording
@@ -92,18 +93,18 @@ async def test_packets_are_stamped_at_the_socket_and_frames_as_their_packets() -
 async def test_a_frame_is_sent_when_its_packet_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
     """The caller's own encoder is no part of what is measured."""
     handed, left = [], []
-    next_frame, departed = caller_webrtc.Leg.next_frame, caller_webrtc.Leg.departed
+    next_frame, departed = Leg.next_frame, Leg.departed
 
-    def noted(leg: caller_webrtc.Leg, now_s: float) -> np.ndarray:
+    def noted(leg: Leg, now_s: float) -> np.ndarray:
         handed.append(now_s)
         return next_frame(leg, now_s)
 
-    def noted_too(leg: caller_webrtc.Leg, pts: int, at_s: float) -> None:
+    def noted_too(leg: Leg, pts: int, at_s: float) -> None:
         left.append((pts, at_s))
         departed(leg, pts, at_s)
 
-    monkeypatch.setattr(caller_webrtc.Leg, "next_frame", noted)
-    monkeypatch.setattr(caller_webrtc.Leg, "departed", noted_too)
+    monkeypatch.setattr(Leg, "next_frame", noted)
+    monkeypatch.setattr(Leg, "departed", noted_too)
     recording = await call(StandInAgent(speech_s=SPEECH_S, delay_s=0.1), turns=0, limit_s=0.6)
     assert len(left) >= 20
     # What was on its way at the call's end left after the recording.
@@ -282,6 +283,38 @@ async def test_an_agent_that_answers_and_sends_no_sound_is_given_up(
     recording = await call(agent, turns=0)
     assert recording.end == "failed" and "no sound came" in recording.reason
     assert not len(recording.packets.at_s) and not len(recording.received.pcm)
+
+
+async def test_hostile_messages_are_noted_and_the_call_goes_on() -> None:
+    agent = StandInAgent(speech_s=SPEECH_S, delay_s=None)
+    async with offer_server(agent) as url:
+        placed = asyncio.create_task(place(url, turns=0))
+        await _until(lambda: bool(agent.messages))
+        agent._channel.send("[" * 50_000)
+        agent.tell({"type": "turn", "text": "\ud800"})
+        agent.tell({"type": "call.ended", "cause": "enough \ud800"})
+        recording = await placed
+    assert (recording.end, recording.reason) == ("remote", "enough \ufffd")
+    assert recording.events[0].body["text"] == "\ufffd"
+    assert recording.notes == ("the agent sent a message that is too deep to read",)
+
+
+@pytest.mark.parametrize("part", ["packet", "heard", "told", "next_frame"])
+async def test_a_call_whose_part_breaks_has_failed(
+    part: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise KeyError("a fault of its own")
+
+    monkeypatch.setattr(Leg, part, fail)
+    agent = StandInAgent(speech_s=SPEECH_S, delay_s=None)
+    async with offer_server(agent) as url:
+        placed = asyncio.create_task(place(url, turns=0))
+        if part == "told":
+            await _until(lambda: bool(agent.messages))
+            agent.tell({"type": "turn"})
+        recording = await placed
+    assert recording.end == "failed" and "a fault of its own" in recording.reason
 
 
 async def test_pipecats_own_goodbye_ends_the_call() -> None:

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from latency_bench.interrupt import unless
+from latency_bench.interrupt import guarded, telling, unless
 
 
 async def work(log: list[str], duration_s: float = 0.0) -> str:
@@ -47,3 +47,27 @@ async def test_a_cancelled_waiter_takes_the_work_with_it() -> None:
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(waiter, 10)
     assert log == ["began", "cancelled"]
+
+
+async def test_what_nobody_waits_for_is_told(capfd: pytest.CaptureFixture[str]) -> None:
+    told: list[Exception] = []
+
+    async def fail() -> None:
+        raise KeyError("why")
+
+    await asyncio.wait_for(telling(told.append, fail()), 10)
+    calls: list[int] = []
+
+    def act(number: int) -> None:
+        calls.append(10 // number)
+
+    acting = guarded(told.append, act)
+    acting(5)
+    acting(0)
+    assert calls == [2] and [type(error) for error in told] == [KeyError, ZeroDivisionError]
+    task = asyncio.create_task(telling(told.append, asyncio.sleep(60)))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert len(told) == 2

@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from latency_bench.playout import QUEUE_LIMIT_S, Playout
+from latency_bench.playout import (
+    MARKS_LIMIT,
+    NAME_LIMIT,
+    PIECES_LIMIT,
+    QUEUE_LIMIT_S,
+    Playout,
+)
 
 RATE_HZ = 8000
 
@@ -96,3 +102,16 @@ def test_a_voice_whose_pieces_come_late_stays_in_one_piece_with_its_times() -> N
     playout.media(sound(0.02), 10.5)
     (after,) = playout.played(11.0)
     assert after.pts == 4000
+
+
+def test_marks_and_pieces_are_bounded() -> None:
+    playout = Playout(RATE_HZ)
+    playout.media(sound(60.0), 1.0)
+    assert not playout.mark("x" * (NAME_LIMIT + 1), 1.0)
+    assert all(playout.mark(str(number), 1.0) for number in range(MARKS_LIMIT))
+    assert not playout.mark("one more", 1.0)
+    assert len(playout.marks_due(99.0)) == MARKS_LIMIT
+    assert playout.mark("again", 99.0)
+    piece = np.ones(1, np.int16)
+    kept = [playout.media(piece, 1.0) for _ in range(PIECES_LIMIT + 5)]
+    assert kept.count(True) == PIECES_LIMIT - 1 and kept[-1] is False
