@@ -127,11 +127,14 @@ def stream_of(frames: Sequence[Frame], rate_hz: int, *, paused: bool = True) -> 
     times: list[float] = []
     length = 0
     before: Frame | None = None
+    latest_s = 0.0
     for frame in ordered:
         if before is not None:
             ended_s = before.at_s + len(before.pcm) / rate_hz
+            latest_s = max(latest_s, ended_s)
             missing = frame.pts - before.pts - len(before.pcm)
-            late_s = frame.at_s - ended_s
+            # A wait counts once: frames that come by turns early and late add up to no more.
+            late_s = frame.at_s - latest_s
             if paused and missing <= 0 and late_s > SILENT_PATH_S:
                 missing = round(late_s * rate_hz)
             if missing > 0:

@@ -78,7 +78,9 @@ class RtpOrder:
     """Unwraps the numbers of one direction.
 
     Where the sender restarts its numbers (another SSRC, or a jump that no clock explains), they
-    go on from the last one by the time of arrival: a recording has no hole of hours.
+    go on from the last one by the time of arrival: a recording has no hole of hours. However
+    often it does, the line is never ahead of the call's first packet by more than the time that
+    went by since and 5 s.
     """
 
     def __init__(self, clock_hz: int) -> None:
@@ -87,6 +89,7 @@ class RtpOrder:
         self._offsets = (0, 0)
         self._began = (0, 0.0)
         """Timestamp and arrival from which the sender's clock is reckoned."""
+        self._first_at_s = 0.0
         self._last = Place(0, 0)
         self._last_at_s = 0.0
         """The latest by its number, and when it came."""
@@ -95,13 +98,15 @@ class RtpOrder:
     def place(self, packet: RtpPacket, at_s: float) -> Place:
         """Takes the packets in the order of arrival."""
         if self._source is None:
+            self._first_at_s = at_s
             return self._begin(packet, at_s, Place(0, 0))
         sequence = _nearest(packet.sequence - self._offsets[0], self._last.sequence, 1 << 16)
         timestamp = _nearest(packet.timestamp - self._offsets[1], self._last.timestamp, 1 << 32)
         clock = timestamp - self._began[0] - (at_s - self._began[1]) * self._clock_hz
+        ahead = timestamp - (at_s - self._first_at_s) * self._clock_hz
         if (
             packet.source != self._source
-            or abs(clock) > JUMP_S * self._clock_hz
+            or max(abs(clock), ahead) > JUMP_S * self._clock_hz
             or abs(sequence - self._last.sequence) > JUMP_PACKETS
         ):
             elapsed = max(0, round((at_s - self._last_at_s) * self._clock_hz))

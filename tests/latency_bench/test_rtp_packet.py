@@ -80,6 +80,17 @@ def test_a_timestamp_from_nowhere_leaves_no_hole_of_hours() -> None:
     assert place.timestamp <= 200 * 160 + 5 * 8000
 
 
+def test_sources_by_turns_far_ahead_make_no_line_of_minutes() -> None:
+    order = RtpOrder(8000)
+    ahead = 0
+    for number in range(500):
+        # A new source every other packet, whose second one is 4.9 s after its first.
+        packet = _packet(number, (number % 2) * 39_200, source=number // 2)
+        at_s = number * 0.02
+        ahead = max(ahead, order.place(packet, at_s).timestamp - round(at_s * 8000))
+    assert ahead <= 5 * 8000
+
+
 def test_an_agent_that_sends_nothing_in_silence_is_no_new_one() -> None:
     silence = _places([(_packet(0, 0), 0.0), (_packet(1, 160 + 20 * 8000), 20.02)])
     assert silence[1] == Place(1, 160 + 20 * 8000)
