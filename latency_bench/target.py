@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+from latency_bench.sip_uri import UriError, parse_uri
+
 Door = Literal["sip", "webrtc", "twilio"]
 DOORS: tuple[Door, ...] = ("webrtc", "sip", "twilio")
 WAYS = (
@@ -58,14 +60,27 @@ def parse_target(text: str) -> Target | None:
     """Reads TARGET; None is ``self``. Raises TargetError."""
     if text == "self":
         return None
-    if re.match(r"sips?:[^\s]+$", text):
+    if re.match(r"sips?:", text, re.IGNORECASE):
+        try:
+            parse_uri(text)
+        except UriError as error:
+            raise TargetError(str(error)) from None
         return Target("sip", text)
     webs: tuple[Door, ...] = ("webrtc", "twilio")
     for door in webs:
         url = text.removeprefix(f"{door}:")
-        if url != text and urlsplit(url).scheme in ("http", "https") and urlsplit(url).netloc:
+        if url != text and _leads_somewhere(url, "http", "https"):
             return Target(door, url)
     for scheme in ("ws", "wss"):
-        if text.startswith(f"{scheme}+twilio://") and urlsplit(text).netloc:
+        if _leads_somewhere(text, f"{scheme}+twilio"):
             return Target("twilio", text.replace("+twilio", "", 1))
     raise TargetError(f"{text!r} is nobody to call: write {WAYS}")
+
+
+def _leads_somewhere(url: str, *schemes: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        # Reading the port checks it.
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False

@@ -76,9 +76,28 @@ def test_targets_are_read_and_written_the_same_way() -> None:
     ):
         target = parse_target(text)
         assert isinstance(target, Target) and str(target) == text
-    for text in ("twilio:ws://x/", "twilio:http://", "webrtc:ftp://x", "http://x", "ws+twilio://"):
-        with pytest.raises(TargetError):
+    for text in (
+        *("twilio:ws://x/", "twilio:http://", "webrtc:ftp://x", "http://x", "ws+twilio://"),
+        *("webrtc:http://:80/x", "webrtc:http://x:99999/", "webrtc:http://[x/", "ws+twilio://x:0/"),
+    ):
+        with pytest.raises(TargetError, match="write sip:"):
             parse_target(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("sip:nohost@", "write sip:agent@127.0.0.1:5060"),
+        ("sip:", "write sip:agent@127.0.0.1:5060"),
+        ("sip:a b@c", "write sip:agent@127.0.0.1:5060"),
+        ("sips:a@[::1", "write sip:agent@127.0.0.1:5060"),
+        ("sip:a@b:70000", "the port must be 1 to 65535"),
+        ("sip:a@b;transport=sctp", "use udp, tcp or tls"),
+    ],
+)
+def test_a_sip_address_that_leads_nowhere_is_refused_at_once(text: str, remedy: str) -> None:
+    with pytest.raises(TargetError, match=remedy):
+        parse_target(text)
 
 
 @asynccontextmanager
