@@ -6,6 +6,11 @@ from dataclasses import dataclass
 from latency_bench.recording import CallRecording, Said
 from latency_bench.wire import Segment, Stream
 
+TOO_LOUD = "the line is too loud to find the agent's voice in it"
+"""The note of a call in which nothing could be said of the agent's voice."""
+TOO_LOUD_SHARE = 0.98
+TOO_LOUD_LEAST_S = 5.0
+
 
 @dataclass(frozen=True, slots=True)
 class Voice:
@@ -35,6 +40,14 @@ def voices_of(stream: Stream, segments: Sequence[Segment] | None = None) -> list
         ended_s = max(began_s, stream.time_s(segment.last))
         voices.append(Voice(segment.first, segment.last, began_s, ended_s))
     return voices
+
+
+def is_too_loud(stream: Stream, segments: Sequence[Segment]) -> bool:
+    """Whether the agent's sound is voiced from end to end, so that no answer stands out in it."""
+    if len(stream.pcm) < TOO_LOUD_LEAST_S * stream.rate_hz:
+        return False
+    voiced = sum(segment.last - segment.first + 1 for segment in segments)
+    return voiced >= TOO_LOUD_SHARE * len(stream.pcm)
 
 
 def joined(voices: Iterable[Voice], silence_s: float) -> list[Voice]:

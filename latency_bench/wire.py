@@ -1,9 +1,11 @@
 """Speech found in recorded audio, and when each sample crossed the wire. Pure.
 
 A stretch counts as voiced where its level in 5 ms windows stays over the threshold for at
-least 25 ms. The threshold is the stream's noise floor (10th percentile of all windows, held
-between -90 and -55 dBFS) plus 12 dB, and never under -55 dBFS: comfort noise, codec residue
-and line hiss stay below it, quiet speech does not.
+least 25 ms. The threshold is the stream's noise floor plus 12 dB, and never under -55 dBFS: comfort
+noise, codec residue and line hiss stay below it, quiet speech does not. The floor is the 10th
+percentile of all windows, held between -90 and -55 dBFS; where a steady sound lies under all else
+that came (room noise, also of a sender that sends nothing between its sentences), it is that
+sound's, up to -30 dBFS.
 """
 
 import math
@@ -22,6 +24,19 @@ BLOCK_WINDOWS = 20_000
 FLOOR_RANGE_DBFS = (-90.0, -55.0)
 OVER_FLOOR_DB = 12.0
 THRESHOLD_MIN_DBFS = -55.0
+NOISE_FLOOR_MAX_DBFS = -30.0
+SOUNDING_DBFS = -100.0
+"""Windows under this are digital silence, or never came: they say nothing of the line's noise."""
+BLOCK_S = 0.1
+STEADY_DB = 8.0
+"""The 10th and 90th percentile of a steady sound's windows within ``BLOCK_S`` are so near."""
+NOISE_BAND_DB = 6.0
+"""Noise keeps its level to this; next to nothing that came is quieter than it by so much."""
+NOISE_BLOCKS = 4
+NOISE_SHARE = 0.05
+"""It fills at least so many blocks, and this share of all blocks that are full of sound."""
+QUIETER_SHARE = 0.04
+"""Speech without noise dies away: far more of its windows are quieter than its steady sounds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +140,39 @@ def _window_levels_dbfs(windows: NDArray[np.int16]) -> NDArray[np.float64]:
 
 def _threshold_dbfs(levels: NDArray[np.float64]) -> float:
     floor = float(np.clip(np.percentile(levels, 10), *FLOOR_RANGE_DBFS))
+    noise = _noise_dbfs(levels)
+    if noise is not None:
+        floor = max(floor, min(noise, NOISE_FLOOR_MAX_DBFS))
     return max(floor + OVER_FLOOR_DB, THRESHOLD_MIN_DBFS)
+
+
+def _noise_dbfs(levels: NDArray[np.float64]) -> float | None:
+    """The level (10th percentile) of the steady sound under all else; None where there is none.
+
+    A steady sound that nothing rises over is not told from a voice: a tone alone is no noise.
+    """
+    size = round(BLOCK_S / WINDOW_S)
+    starts = np.arange(0, len(levels) - size + 1, size // 2)
+    blocks = levels[starts[:, None] + np.arange(size)]
+    blocks = blocks[blocks.min(axis=1) > SOUNDING_DBFS] if len(blocks) else blocks
+    if len(blocks) < NOISE_BLOCKS:
+        return None
+    low, high = np.percentile(blocks, [10, 90], axis=1)
+    steady = blocks[high - low <= STEADY_DB]
+    if len(steady) < NOISE_BLOCKS:
+        return None
+    middles = np.median(steady, axis=1)
+    lowest = float(np.sort(middles)[NOISE_BLOCKS // 2])
+    noise = steady[np.abs(middles - lowest) <= NOISE_BAND_DB]
+    if len(noise) < max(NOISE_BLOCKS, NOISE_SHARE * len(blocks)):
+        return None
+    level = float(np.percentile(noise, 10))
+    sounding = levels[levels > SOUNDING_DBFS]
+    if np.mean(sounding < level - NOISE_BAND_DB) > QUIETER_SHARE:
+        return None
+    least = round(MIN_RUN_S / WINDOW_S)
+    louder = _runs(levels > level + OVER_FLOOR_DB)
+    return level if any(last - first + 1 >= least for first, last in louder) else None
 
 
 def _runs(voiced: NDArray[np.bool_]) -> list[tuple[int, int]]:

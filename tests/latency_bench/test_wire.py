@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from latency_bench.wire import (
     Stream,
@@ -45,6 +46,44 @@ def test_comfort_noise_is_not_speech_and_does_not_move_the_ends(noise_dbfs: int)
     first, last = first_voiced(pcm, RATE_HZ), last_voiced(pcm, RATE_HZ)
     assert first is not None and abs(first - 30_000) <= 240
     assert last is not None and abs(last - 53_999) <= 240
+
+
+def in_room_noise(
+    noise_dbfs: float, *, pauses: bool = False, rate_hz: int = 8_000
+) -> NDArray[np.int16]:
+    """20 s with a voice of tones from 5.3 to 7.3 s; with ``pauses``, sent from 5 to 7.9 s alone."""
+    rng = np.random.default_rng(7)
+    sound = rng.normal(0, 10 ** (noise_dbfs / 20) * 32767, 20 * rate_hz)
+    if pauses:
+        sound[: 5 * rate_hz] = 0
+        sound[round(7.9 * rate_hz) :] = 0
+    t = np.arange(2 * rate_hz) / rate_hz
+    first = round(5.3 * rate_hz)
+    sound[first : first + len(t)] += np.cos(2 * np.pi * 300 * t) * 6000
+    return np.clip(sound, -32768, 32767).astype(np.int16)
+
+
+@pytest.mark.parametrize("pauses", [False, True])
+@pytest.mark.parametrize("noise_dbfs", [-60, -50, -42, -35])
+def test_room_noise_is_not_the_voice_in_it(noise_dbfs: int, pauses: bool) -> None:
+    (segment,) = voiced_segments(in_room_noise(noise_dbfs, pauses=pauses), 8_000)
+    assert segment.first / 8_000 == pytest.approx(5.3, abs=0.005)
+    assert segment.last / 8_000 == pytest.approx(7.3, abs=0.005)
+
+
+def test_an_agent_without_noise_is_found_to_the_sample_however_loud_it_is() -> None:
+    for level in (0.01, 0.05, 0.3, 0.9):
+        pcm = np.zeros(192_000, np.int16)
+        for start in (48_000, 120_000):
+            pcm[start : start + 24_000] = burst(24_000, level)
+        found = voiced_segments(pcm, RATE_HZ)
+        assert [segment.first for segment in found] == [48_000, 120_000]
+
+
+def test_a_sound_that_nothing_rises_over_is_not_told_from_a_voice() -> None:
+    loud = np.random.default_rng(2).normal(0, 10 ** (-35 / 20) * 32767, 80_000).astype(np.int16)
+    (segment,) = voiced_segments(loud, 8_000)
+    assert segment.first < 80 and segment.last > 79_900
 
 
 def test_clicks_and_a_constant_offset_are_not_speech() -> None:
