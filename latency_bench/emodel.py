@@ -17,7 +17,8 @@ wideband codec is given Ie = 0 here, and the figure tells of loss and delay, not
 from dataclasses import dataclass
 
 R_DEFAULT = 93.2
-PLAYER_BUFFER_MS = 60.0
+BUFFER_RANGE_MS = (20.0, 200.0)
+"""An adaptive player holds packets for at least, and at most, so long (G.107 assumes none)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +69,9 @@ def mos_of(r: float) -> float:
     return max(1.0, 1 + 0.035 * r + r * (r - 60) * (100 - r) * 7e-6)
 
 
-def mos(codec: str, lost_share: float, packet_ms: float, network_ms: float = 0.0) -> float:
-    """The score of one direction: ``network_ms`` there, a packet's length, and a player's buffer.
+def mos(codec: str, lost_share: float, delay_ms: float, network_ms: float = 0.0) -> float:
+    """The score of one direction. ``delay_ms``: a packet's length and the player's buffer.
 
     The network's delay is not known from one end; 0 leaves it out.
     """
-    return mos_of(rating(codec, lost_share, network_ms + packet_ms + PLAYER_BUFFER_MS))
+    return mos_of(rating(codec, lost_share, network_ms + delay_ms))

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from latency_bench.emodel import PLAYER_BUFFER_MS
+from latency_bench.emodel import BUFFER_RANGE_MS
 from latency_bench.recording import Packets
 from latency_bench.voices import Voice
 
+FIXED_BUFFER_MS = 60.0
+BUFFER_PERCENTILE = 99
 SILENT_S = 0.1
 """A packet this much later than its timestamp says had silence, or a stall, before it."""
 MADE_UP = 0.5
@@ -31,7 +33,12 @@ JITTER_MEMORY = 1024
 
 @dataclass(frozen=True, slots=True)
 class PacketFigures:
-    """As `figures.WireFigures` says; ``packet_s``: how much sound one holds."""
+    """As `figures.WireFigures` says; ``packet_s``: how much sound one holds.
+
+    ``concealed`` is of a player with a fixed buffer of 60 ms; ``adaptive_buffer_ms`` and
+    ``adaptive_concealed`` of one whose buffer is as long as 99 of 100 packets need, from 20 to
+    200 ms.
+    """
 
     packets: int = 0
     lost: int = 0
@@ -40,6 +47,8 @@ class PacketFigures:
     gap_p99_ms: float | None = None
     jitter_ms: float | None = None
     concealed: float = 0.0
+    adaptive_buffer_ms: float = BUFFER_RANGE_MS[0]
+    adaptive_concealed: float = 0.0
     packet_s: float = 0.02
 
 
@@ -62,6 +71,8 @@ def packet_figures(packets: Packets, voices: Sequence[Voice]) -> PacketFigures:
     gaps = np.diff(at_s)[~silent] * 1000
     uneven = np.abs(np.diff(at_s) - np.diff(sent_s))[~silent]
     anchors = np.flatnonzero(np.concatenate(([True], silent)))
+    late_ms = _lateness_s(at_s, sent_s, anchors, voices) * 1000
+    buffer_ms = float(np.clip(np.percentile(late_ms, BUFFER_PERCENTILE), *BUFFER_RANGE_MS))
     return PacketFigures(
         packets=count,
         lost=lost,
@@ -69,7 +80,9 @@ def packet_figures(packets: Packets, voices: Sequence[Voice]) -> PacketFigures:
         gap_max_ms=float(gaps.max()) if len(gaps) else None,
         gap_p99_ms=float(np.percentile(gaps, 99)) if len(gaps) else None,
         jitter_ms=_jitter_s(uneven) * 1000 if len(uneven) else None,
-        concealed=(_too_late(at_s, sent_s, anchors, voices) + lost) / (count + lost),
+        concealed=(_after(late_ms, FIXED_BUFFER_MS) + lost) / (count + lost),
+        adaptive_buffer_ms=buffer_ms,
+        adaptive_concealed=(_after(late_ms, buffer_ms) + lost) / (count + lost),
         packet_s=packet_s,
     )
 
@@ -124,13 +137,18 @@ def _jitter_s(uneven_s: NDArray[np.float64]) -> float:
     return float(recent @ weights)
 
 
-def _too_late(
+def _after(late_ms: NDArray[np.float64], buffer_ms: float) -> int:
+    """How many packets come too late for a player that holds each talk spurt back so long."""
+    return int(np.count_nonzero(late_ms > buffer_ms + 1e-6))
+
+
+def _lateness_s(
     at_s: NDArray[np.float64],
     sent_s: NDArray[np.float64],
     anchors: NDArray[np.int64],
     voices: Sequence[Voice],
-) -> int:
-    """How many came after a player that begins 60 ms after a talk spurt's first packet needed them.
+) -> NDArray[np.float64]:
+    """How much later each came than its talk spurt's first packet, by their timestamps.
 
     A spurt begins after a silence of the sender, and with each stretch of voice: there a player can
     change its delay unheard.
@@ -139,5 +157,4 @@ def _too_late(
     starts = np.unique(np.concatenate((anchors, began[began >= 0])))
     spurt = np.searchsorted(starts, np.arange(len(at_s)), side="right") - 1
     anchor = starts[spurt]
-    due_s = at_s[anchor] + (sent_s - sent_s[anchor]) + PLAYER_BUFFER_MS / 1000
-    return int(np.count_nonzero(at_s > due_s + 1e-9))
+    return (at_s - at_s[anchor]) - (sent_s - sent_s[anchor])

@@ -33,7 +33,11 @@ def wire_figures(
         gap_p99_ms=packets.gap_p99_ms,
         jitter_ms=packets.jitter_ms,
         concealed=packets.concealed,
-        mos=mos(recording.codec, packets.concealed, packets.packet_s * 1000)
+        mos=mos(
+            recording.codec,
+            packets.adaptive_concealed,
+            packets.packet_s * 1000 + packets.adaptive_buffer_ms,
+        )
         if packets.packets
         else None,
         level_dbfs=sound.level_dbfs,

@@ -147,5 +147,25 @@ def test_the_e_model_gives_the_values_of_its_recommendation() -> None:
 @settings(max_examples=40, deadline=None)
 def test_more_loss_and_more_delay_never_sound_better(a: float, b: float, codec: str) -> None:
     less, more = sorted((a, b))
-    assert 1 <= mos(codec, more, 20) <= mos(codec, less, 20) <= 4.5
-    assert mos(codec, less, 20, network_ms=more * 500) <= mos(codec, less, 20, less * 500)
+    assert 1 <= mos(codec, more, 40) <= mos(codec, less, 40) <= 4.5
+    assert mos(codec, less, 40, network_ms=more * 500) <= mos(codec, less, 40, less * 500)
+    assert mos(codec, less, more * 300) <= mos(codec, less, less * 300)
+
+
+def test_a_sender_in_bursts_sounds_well_behind_a_player_that_adapts() -> None:
+    # Five packets at once each 100 ms; the voice begins in the middle of a burst.
+    at_s = 100 + (np.arange(COUNT) // 5) * 0.1
+    bursts = figures(at_s, voices=(Voice(0, 1, 100.001, 110),))
+    assert bursts.lost == 0 and bursts.concealed > 0.1
+    assert bursts.adaptive_concealed == 0 and bursts.adaptive_buffer_ms == pytest.approx(80)
+    score = mos("PCMU/8000", bursts.adaptive_concealed, 20 + bursts.adaptive_buffer_ms)
+    assert score > 4.2
+    assert figures(EVEN).adaptive_buffer_ms == 20
+
+
+def test_no_player_waits_for_ever() -> None:
+    at_s = EVEN + np.where(np.arange(COUNT) % 50 == 5, 0.5, 0.0)
+    order = np.argsort(at_s, kind="stable")
+    found = figures(at_s[order], order.tolist())
+    assert found.lost == 0 and found.adaptive_buffer_ms == 200
+    assert found.adaptive_concealed == pytest.approx(10 / COUNT)
