@@ -78,9 +78,9 @@ class TurnFigures:
     """Last voiced sample sent to the first voiced sample received: the first sound. Negative
     where the agent cut in; None where nothing came."""
     first_answer_ms: float | None = None
-    """The same to the first sound that is no filler."""
+    """The same to the first sound that is no filler; None where nobody listened."""
     filler: bool = False
-    """The first sound was a filler such as "one moment"."""
+    """The first sound was a filler such as "one moment", or held no words."""
     stop_ms: float | None = None
     """Of an interruption: first voiced sample over the agent to the agent's last one."""
     stopped: bool | None = None
@@ -142,9 +142,11 @@ class WireFigures:
     jitter_ms: float | None = None
     """Interarrival jitter at the call's end (RFC 3550, 6.4.1)."""
     concealed: float = 0.0
-    """Share of the agent's packets that a player with a 60 ms buffer would have to make up."""
+    """Share of the agent's packets that a player with a fixed 60 ms buffer would have to make
+    up."""
     mos: float | None = None
-    """Listening quality by the E-model (ITU-T G.107), from codec, loss and delay."""
+    """Listening quality by the E-model (ITU-T G.107), from codec, loss and delay, behind a player
+    whose buffer is as long as 99 of 100 packets need, from 20 to 200 ms."""
     level_dbfs: float | None = None
     """Of the agent's voice."""
     peak_dbfs: float | None = None

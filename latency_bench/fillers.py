@@ -1,4 +1,4 @@
-"""Sounds that are no answer yet: "one moment", "let me see". Pure."""
+"""Sounds that are no answer yet: "one moment", "let me see", typing, a beep. Pure."""
 
 from collections.abc import Sequence
 
@@ -70,6 +70,11 @@ def is_filler(text: str) -> bool:
         else:
             return False
     return True
+
+
+def is_no_answer(text: str) -> bool:
+    """Whether what was recognised in a sound is no answer yet: fillers alone, or no words."""
+    return not spoken_words(text) or is_filler(text)
 
 
 def _phrase_at(words: Sequence[str], place: int) -> int:

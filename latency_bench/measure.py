@@ -2,17 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from latency_bench.echo import echo_of, without_echo
 from latency_bench.figures import CallFigures, Outcome, TurnFigures
-from latency_bench.fillers import is_filler
+from latency_bench.fillers import is_no_answer
 from latency_bench.recording import CallFailed, CallRecording
+from latency_bench.traces import plain_json, whole
 from latency_bench.turns import turns_of
-from latency_bench.voices import Voice, joined, voices_of
+from latency_bench.voices import TOO_LOUD, Voice, is_too_loud, joined, voices_of
 from latency_bench.wire import Segment
 from latency_bench.wire_figures import wire_figures
 
@@ -35,7 +36,14 @@ def measure_call(
     echo = echo_of(recording)
     received = recording.received
     segments = (without_echo(received, echo) if echo else received).segments
+    too_loud = is_too_loud(received, segments)
+    if too_loud:
+        segments = []
     voices = voices_of(received, segments)
+    turns = turns_of(recording, voices)
+    if too_loud:
+        # Nobody can say that no answer came.
+        turns = [replace(turn, missed=False, stopped=None, dead_air_ms=0.0) for turn in turns]
     outcome, reason = outcome_of(recording)
     return CallFigures(
         call=call,
@@ -43,16 +51,18 @@ def measure_call(
         scenario=scenario,
         door=recording.door,
         outcome=outcome,
-        reason=reason,
-        codec=recording.codec,
+        reason=whole(reason),
+        codec=whole(recording.codec),
         began_s=began_s,
         duration_s=max(0.0, recording.ended_s - recording.answered_s),
         answer_ms=(recording.answered_s - recording.dialled_s) * 1000,
         greeting_ms=_greeting_ms(recording, voices),
-        transferred_to=recording.transferred_to,
+        transferred_to=None
+        if recording.transferred_to is None
+        else whole(recording.transferred_to),
         wire=wire_figures(recording, segments, voices, echo),
-        turns=tuple(turns_of(recording, voices)),
-        notes=recording.notes,
+        turns=tuple(turns),
+        notes=(*map(whole, recording.notes), *((TOO_LOUD,) if too_loud else ())),
     )
 
 
@@ -66,7 +76,7 @@ def unplaced(
         scenario=scenario,
         door=door,
         outcome=error.outcome,
-        reason=str(error),
+        reason=whole(str(error)),
         began_s=began_s,
     )
 
@@ -94,7 +104,8 @@ def cost_of(recording: CallRecording) -> dict[str, Any]:
     """The last word of the agent on what the call cost; empty where it said none."""
     for event in reversed(recording.events):
         if event.body.get("type") == "cost":
-            return {key: value for key, value in event.body.items() if key != "type"}
+            cost = {key: value for key, value in event.body.items() if key != "type"}
+            return cast(dict[str, Any], plain_json(cost))
     return {}
 
 
@@ -117,7 +128,8 @@ def _listened(
     if not turn.answer_to:
         return turn
     received = recording.received
-    turn = replace(turn, recognised=_words(recording, turn.answer_from, turn.answer_to, recognise))
+    heard = whole(_words(recording, turn.answer_from, turn.answer_to, recognise))
+    turn = replace(turn, recognised=heard, first_answer_ms=turn.v2v_ms)
     inside = [s for s in segments if turn.answer_from <= s.first and s.last < turn.answer_to]
     clauses = joined(voices_of(received, inside), FILLER_PAUSE_S)
     answer = 0
@@ -125,7 +137,7 @@ def _listened(
     for clause in clauses[:-1]:
         if clause.ended_s - clause.began_s > FILLER_LONGEST_S:
             break
-        if not is_filler(_words(recording, clause.first, clause.last + 1, recognise)):
+        if not is_no_answer(_words(recording, clause.first, clause.last + 1, recognise)):
             break
         answer += 1
     if not answer or turn.v2v_ms is None:

@@ -4,11 +4,17 @@ Traces are ``turn`` messages (docs/events.md): the box's own come over the call,
 are made of its OpenTelemetry spans.
 """
 
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from latency_bench.recording import Event
+
+LONGEST_MS = 1e7
+"""No stage takes longer (2.8 hours): such a number is a mistake, and none is shown."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +41,9 @@ def traces_of(
     bodies: dict[int, dict[str, Any]] = {}
     for event in events:
         number = event.body.get("turn")
-        if event.body.get("type") != "turn" or not isinstance(number, int) or number < 1:
+        if event.body.get("type") != "turn" or not isinstance(number, int):
+            continue
+        if isinstance(number, bool) or number < 1:
             continue
         first_told_s.setdefault(number, event.at_s)
         bodies[number] = event.body
@@ -54,13 +62,35 @@ def traces_of(
     return [_told(bodies_of_part) for bodies_of_part in owned]
 
 
+def whole(text: str) -> str:
+    """``text`` as it can be written: halves of surrogate pairs, which JSON may hold, replaced."""
+    return _SURROGATE.sub("\ufffd", text)
+
+
+def plain_json(value: object) -> Any:
+    """What the agent sent, as JSON can hold it: without NaN, infinities and half characters."""
+    if isinstance(value, str):
+        return whole(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {whole(str(key)): plain_json(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_json(entry) for entry in value]
+    return value
+
+
+def _text(value: object) -> str:
+    return whole(str(value)) if value else ""
+
+
 def _told(bodies: Sequence[dict[str, Any]]) -> Told:
     if not bodies:
         return Told()
     last = bodies[-1]
     return Told(
-        heard=" ".join(filter(None, (str(body.get("heard") or "") for body in bodies))),
-        answer=str(last.get("answer") or ""),
+        heard=" ".join(filter(None, (_text(body.get("heard")) for body in bodies))),
+        answer=_text(last.get("answer")),
         stages_ms=_numbers(last.get("stages_ms")),
         inside_ms=_number(last.get("total_ms")),
     )
@@ -69,10 +99,11 @@ def _told(bodies: Sequence[dict[str, Any]]) -> Told:
 def _numbers(value: object) -> dict[str, float]:
     if not isinstance(value, dict):
         return {}
-    return {str(k): n for k, v in value.items() if (n := _number(v)) is not None}
+    return {whole(str(k)): n for k, v in value.items() if (n := _number(v)) is not None}
 
 
 def _number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value)
+    # NaN is in no range, and an int of any length can be compared.
+    return float(value) if 0 <= value <= LONGEST_MS else None

@@ -86,7 +86,6 @@ def turns_of(recording: CallRecording, voices: Sequence[Voice] | None = None) ->
                 began_s=part.began_s - recording.answered_s,
                 ended_s=part.ended_s - recording.answered_s,
                 v2v_ms=v2v_ms,
-                first_answer_ms=v2v_ms,
                 stop_ms=None if quiet_from_s is None else (quiet_from_s - part.began_s) * 1000,
                 stopped=stopped,
                 missed=owed and not answer,

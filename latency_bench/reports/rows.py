@@ -11,6 +11,7 @@ from pathlib import Path
 
 from latency_bench.figures import CallFigures, TurnFigures, WireFigures
 from latency_bench.reports.report_file import Report
+from latency_bench.traces import whole
 
 _OF_CALL = (
     "call repeat scenario door outcome reason codec began_s duration_s answer_ms greeting_ms "
@@ -129,6 +130,9 @@ def _written(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 def _cell(value: object) -> object:
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, str):
+        # A report of another's making may hold half a character, which no file can.
+        value = whole(value)
     # A spreadsheet would take an agent's "=HYPERLINK(...)" for a formula of its own.
     if isinstance(value, str) and value.startswith(_FORMULA):
         return f"'{value}"

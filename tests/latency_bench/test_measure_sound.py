@@ -14,6 +14,7 @@ from latency_bench.echo import echo_of
 from latency_bench.loudness import Loudness, loudness
 from latency_bench.measure import measure_call
 from latency_bench.recording import CallRecording, Said, stream_of
+from latency_bench.voices import TOO_LOUD
 from latency_bench.wire import Stream
 
 Pcm = NDArray[np.int16]
@@ -242,4 +243,33 @@ def test_the_wire_of_a_call_shows_each_of_them() -> None:
     figures = measure_call(echoing(-20), call=0, scenario="s", began_s=0).wire
     assert figures.echo_db == pytest.approx(-20, abs=0.5) and figures.clipped == 0
     assert figures.level_dbfs == pytest.approx(-20, abs=3) and figures.mos is not None
-    assert figures.mos == pytest.approx(4.37, abs=0.01)
+    assert figures.mos == pytest.approx(4.39, abs=0.01)
+
+
+@pytest.mark.parametrize("noise_dbfs", [-50, -42, -35])
+@pytest.mark.parametrize("pauses", [False, True])
+def test_an_agent_in_an_office_is_heard(noise_dbfs: int, pauses: bool) -> None:
+    recording = call([(2, 1), (10, 1)], [(4, 2), (12, 2)])
+    pcm = recording.received.pcm.astype(np.float64)
+    room = np.random.default_rng(8).normal(0, 10 ** (noise_dbfs / 20) * 32767, len(pcm))
+    if pauses:
+        # Sent only around the voice.
+        sent = np.convolve(np.abs(pcm) > 0, np.ones(round(0.6 * RATE_HZ)), "same") > 0
+        room[~sent] = 0
+    received = stream_of(frames((pcm + room).clip(-32768, 32767).astype(np.int16)), RATE_HZ)
+    found = measure_call(replace(recording, received=received), call=0, scenario="s", began_s=0)
+    assert [turn.v2v_ms for turn in found.turns] == pytest.approx([1000, 1000], abs=5)
+    assert not any(turn.cut_in or turn.missed for turn in found.turns) and found.notes == ()
+
+
+def test_a_line_that_is_all_noise_is_said_to_be_too_loud() -> None:
+    room = np.random.default_rng(8).normal(0, 0.05 * 32767, 20 * RATE_HZ).astype(np.int16)
+    recording = call([(2, 1), (10, 1)], received=room)
+    found = measure_call(recording, call=0, scenario="s", began_s=0)
+    assert found.notes == (TOO_LOUD,) and found.greeting_ms is None
+    assert found.wire.level_dbfs is None and found.wire.packets > 0
+    for turn in found.turns:
+        assert not (turn.missed or turn.cut_in) and turn.v2v_ms is turn.stopped is None
+    # Where nothing is heard at all, answers are missed.
+    silent = measure_call(call([(2, 1)]), call=0, scenario="s", began_s=0)
+    assert silent.notes == () and silent.turns[0].missed

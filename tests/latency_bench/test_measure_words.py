@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from latency_bench.figures import TurnFigures
 from latency_bench.fillers import is_filler
 from latency_bench.measure import measure_call, with_words
+from latency_bench.summary import run_report
 
 MS = 1.1
 
@@ -53,6 +54,18 @@ def test_an_answer_is_not_a_filler_nor_is_a_last_word() -> None:
     assert not answer.filler and answer.first_answer_ms == answer.v2v_ms
     alone = listened([(3.3, 0.4)], {0.4: "Okay."})
     assert not alone.filler and alone.recognised == "Okay."
+
+
+@pytest.mark.parametrize("sound", ["", " ...", "Okay."])
+def test_typing_and_beeps_before_the_answer_are_none(sound: str) -> None:
+    turn = listened([(3.3, 0.4), (4.2, 1)], {0.4: sound, 1.4: f"{sound} At noon."})
+    assert turn.filler and turn.first_answer_ms == pytest.approx(1200, abs=MS)
+
+
+def test_where_nobody_listened_the_first_answer_is_not_known() -> None:
+    figures = measure_call(call([(2, 1)], [(3.3, 1)]), call=0, scenario="s", began_s=0)
+    assert figures.turns[0].v2v_ms is not None and figures.turns[0].first_answer_ms is None
+    assert run_report([figures])["summary"]["first_answer_p50_ms"] is None
 
 
 def test_a_filler_without_a_pause_after_it_belongs_to_the_answer() -> None:
