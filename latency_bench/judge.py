@@ -1,7 +1,9 @@
 """What should be true of a call, held against what was measured. Pure.
 
 Verdicts are named as the scenario's fields. What could not be measured is not met: an interruption
-that found nothing to interrupt, words that nobody listened for, a step that was never reached.
+that found nothing to interrupt, words that nobody listened for, a step that was never reached, and
+all that hangs on the agent's voice where the line was too loud to find it. An answer that is owed
+and does not come is not met under the rule ``answers``, also where the scenario expects nothing.
 """
 
 from collections.abc import Sequence
@@ -9,7 +11,12 @@ from dataclasses import replace
 
 from latency_bench.figures import CallFigures, TurnFigures, Verdict
 from latency_bench.scenario import Expect, Scenario
+from latency_bench.voices import TOO_LOUD
 from latency_bench.words import spoken_words
+
+ANSWERS = "answers"
+VOICELESS = ("transferred", "answered_within_s", "hangs_up")
+"""Rules that can be judged without the agent's voice."""
 
 
 def judge(figures: CallFigures, scenario: Scenario) -> CallFigures:
@@ -50,11 +57,24 @@ def _turn_up_to(turns: Sequence[TurnFigures], place: int) -> Sequence[TurnFigure
 def _of_turn(expect: Expect, chain: Sequence[TurnFigures], figures: CallFigures) -> list[Verdict]:
     turn = chain[-1]
     verdicts: list[Verdict] = []
+    too_loud = TOO_LOUD in figures.notes
+    if turn.owes_answer and not turn.continues and (turn.missed or too_loud):
+        if not expect.no_answer:
+            verdicts.append(Verdict(ANSWERS, True, None if too_loud else False, False))
     for rule, limit in _set_rules(expect):
+        if too_loud and rule not in VOICELESS:
+            verdicts.append(Verdict(rule, limit, None, False))
+            continue
         match rule:
             case "answer_within_s":
-                value = None if turn.first_answer_ms is None else turn.first_answer_ms / 1000
+                value = _first_answer_s(turn)
                 met = value is not None and 0 <= value <= float(limit)
+                verdicts.append(Verdict(rule, limit, value, met))
+            case "not_before_s":
+                # A filler as well says that the sentence was taken for a finished one.
+                value = None if turn.v2v_ms is None else turn.v2v_ms / 1000
+                early = any(part.cut_in for part in chain)
+                met = not early and (value is None or value >= float(limit))
                 verdicts.append(Verdict(rule, limit, value, met))
             case "words":
                 verdicts.append(_words(rule, expect.words, turn, all_of=True))
@@ -72,10 +92,20 @@ def _of_turn(expect: Expect, chain: Sequence[TurnFigures], figures: CallFigures)
             case "no_answer":
                 silent = turn.v2v_ms is None
                 verdicts.append(Verdict(rule, True, silent, silent))
-            case _:
+            case "transferred":
                 to = figures.transferred_to
                 verdicts.append(Verdict(rule, True, to, to is not None))
+            case _:
+                raise ValueError(f"no way to judge {rule!r}")
     return verdicts
+
+
+def _first_answer_s(turn: TurnFigures) -> float | None:
+    """Where nobody listened, the first sound is taken for the answer."""
+    first_ms = turn.first_answer_ms
+    if first_ms is None and turn.recognised is None:
+        first_ms = turn.v2v_ms
+    return None if first_ms is None else first_ms / 1000
 
 
 def _set_rules(expect: Expect) -> list[tuple[str, float | str | bool]]:
@@ -83,6 +113,8 @@ def _set_rules(expect: Expect) -> list[tuple[str, float | str | bool]]:
     rules: list[tuple[str, float | str | bool]] = []
     if expect.answer_within_s is not None:
         rules.append(("answer_within_s", expect.answer_within_s))
+    if expect.not_before_s is not None:
+        rules.append(("not_before_s", expect.not_before_s))
     if expect.words:
         rules.append(("words", ", ".join(expect.words)))
     if expect.any_word:
@@ -119,7 +151,7 @@ def _of_call(figures: CallFigures, scenario: Scenario) -> list[Verdict]:
             verdicts.append(Verdict(rule, limit, value, value is not None and value <= limit))
     if expect.dead_air_under_s is not None:
         owed = [t.dead_air_ms / 1000 for t in figures.turns if t.owes_answer and not t.continues]
-        longest = max(owed, default=None)
+        longest = None if TOO_LOUD in figures.notes else max(owed, default=None)
         met = longest is not None and longest < expect.dead_air_under_s
         verdicts.append(Verdict("dead_air_under_s", expect.dead_air_under_s, longest, met))
     if expect.hangs_up:

@@ -10,6 +10,8 @@ from latency_bench.reports.wording import NOTHING, number, plain, spoken_name
 
 _RULES = {
     "answer_within_s": "answers within {} s",
+    "answers": "answers",
+    "not_before_s": "does not begin to answer before {} s",
     "words": "says {}",
     "any_word": "says one of {}",
     "stops_within_ms": "stops within {} ms of the caller's first sound over it",

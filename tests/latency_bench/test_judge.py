@@ -6,7 +6,9 @@ import pytest
 
 from latency_bench.figures import CallFigures, Outcome, TurnFigures, Verdict
 from latency_bench.judge import judge
-from latency_bench.scenario import Scenario
+from latency_bench.reports.expectations import expected, unmet
+from latency_bench.scenario import Expect, ExpectCall, Scenario
+from latency_bench.voices import TOO_LOUD
 
 
 def scenario(*expects: dict[str, Any], **call: Any) -> Scenario:
@@ -60,6 +62,70 @@ def test_a_turn_meets_what_is_expected_or_does_not(
         assert judged.passed is met and judged.verdicts == ()
         if fields is unknown:
             assert verdict.value is None
+
+
+EXAMPLES: dict[str, Any] = {
+    "answer_within_s": 1.0,
+    "not_before_s": 1.0,
+    "words": ("two",),
+    "any_word": ("two",),
+    "stops_within_ms": 500,
+    "greeting_within_s": 1.0,
+    "answered_within_s": 1.0,
+    "dead_air_under_s": 1.0,
+}
+
+
+@pytest.mark.parametrize("rule", Expect.model_fields)
+def test_every_field_of_a_step_is_judged_and_worded(rule: str) -> None:
+    wanted = scenario({rule: EXAMPLES.get(rule, True)})
+    (verdict,) = judge(call(turn()), wanted).turns[0].verdicts
+    assert verdict.rule == rule and ": " not in expected(verdict)
+    # Of a step that was not reached as well.
+    (unreached,) = judge(call(), wanted).verdicts
+    assert unreached.rule == rule and not unreached.met
+
+
+@pytest.mark.parametrize("rule", ExpectCall.model_fields)
+def test_every_field_of_a_call_is_judged_and_worded(rule: str) -> None:
+    (verdict,) = judge(call(turn()), scenario({}, **{rule: EXAMPLES.get(rule, True)})).verdicts
+    assert verdict.rule == rule and ": " not in expected(verdict)
+
+
+def test_an_unfinished_sentence_is_not_answered_too_soon() -> None:
+    wanted = scenario({"not_before_s": 1.0})
+    for fields, met in (
+        ({"v2v_ms": 1000.0}, True),
+        ({"v2v_ms": 999.0}, False),
+        ({"v2v_ms": -50.0, "cut_in": True}, False),
+        ({}, True),
+        # A filler too says that the sentence was taken for a finished one.
+        ({"v2v_ms": 400.0, "first_answer_ms": 2000.0, "filler": True}, False),
+    ):
+        (verdict,) = judge(call(turn(**fields)), wanted).turns[0].verdicts
+        assert verdict.met is met
+
+
+def test_an_owed_answer_that_does_not_come_fails_a_scenario_without_expectations() -> None:
+    judged = judge(call(turn(missed=True)), scenario({}))
+    assert judged.turns[0].verdicts == (Verdict("answers", True, False, False),)
+    assert unmet(judged) == ["turn 0, expected: answers; measured: no"]
+    assert judge(call(turn(missed=True)), scenario({"no_answer": True})).passed
+
+
+def test_the_first_sound_is_taken_for_the_answer_where_nobody_listened() -> None:
+    wanted = scenario({"answer_within_s": 1.0})
+    assert judge(call(turn(v2v_ms=800.0)), wanted).passed
+    assert not judge(call(turn(v2v_ms=800.0, recognised="")), wanted).passed
+
+
+def test_a_line_too_loud_to_hear_the_agent_meets_nothing_that_hangs_on_its_voice() -> None:
+    fields: dict[str, Any] = {"notes": (TOO_LOUD,), "answer_ms": 100.0}
+    silent = judge(call(turn(), **fields), scenario({"no_answer": True, "waits": True}))
+    assert [(v.value, v.met) for v in silent.turns[0].verdicts] == [(None, False)] * 2
+    owed = judge(call(turn(), **fields), scenario({}, answered_within_s=1, dead_air_under_s=9))
+    assert owed.turns[0].verdicts == (Verdict("answers", True, None, False),)
+    assert [verdict.met for verdict in owed.verdicts] == [True, False]
 
 
 def test_what_was_never_said_was_not_waited_for() -> None:
