@@ -73,9 +73,9 @@ TURNS_RED = {
     "good": set(),
     "late": {"answer_within_s"},
     "cut-in": {"waits", "answer_within_s"},
-    "deaf": {"missed", "answer_within_s"},
+    "deaf": {"answers", "missed", "answer_within_s"},
     "echoing": {"echo"},
-    "silent": {"missed", "answer_within_s", "greeting_within_s"},
+    "silent": {"answers", "missed", "answer_within_s", "greeting_within_s"},
     # The second question is not reached.
     "disconnecting": {"outcome", "waits", "answer_within_s"},
     "robotic": {"broken"},
@@ -83,7 +83,7 @@ TURNS_RED = {
     "filler": {"filler"},
     "talkative": set(),
     # It does not hear what it is interrupted with.
-    "unstoppable": {"stops_within_ms", "missed"},
+    "unstoppable": {"stops_within_ms", "answers", "missed"},
     "skittish": {"does_not_stop"},
 }
 FAILURES = {

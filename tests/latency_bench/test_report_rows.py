@@ -47,8 +47,10 @@ def test_words_are_no_formulas_for_a_spreadsheet(tmp_path: Path) -> None:
     turn = body["calls"][0]["turns"][0]
     turn["answer"] = '=HYPERLINK("http://example.org")'
     turn["said"] = 'a, "b"\r\nc'
+    turn["heard"] = "half a \ud800character"
     turn["v2v_ms"] = -120.5
     row = _read(write_csv(parse_report(body), tmp_path)[0])[0]
     assert row["answer"].startswith("'=")
     assert row["said"] == 'a, "b"\r\nc'
     assert row["v2v_ms"] == "-120.5"
+    assert row["heard"] == "half a \ufffdcharacter"
