@@ -11,12 +11,12 @@ from collections.abc import Callable
 from latency_bench.conversation import Conversation
 from latency_bench.leg import Leg
 from latency_bench.recording import CallFailed, CallRecording
-from latency_bench.rtp_wire import shared_wire
-from latency_bench.sip_audio import LegAudio
-from latency_bench.sip_call import Answered, SipCall
-from latency_bench.sip_codec import CodecError, CodecFormat, codec_format
-from latency_bench.sip_sdp import Agreed, LocalMedia, Media
-from latency_bench.srtp import Srtp
+from latency_bench.sip.audio import LegAudio
+from latency_bench.sip.call import Answered, SipCall
+from latency_bench.sip.codec import CodecError, CodecFormat, codec_format
+from latency_bench.sip.rtp_wire import shared_wire
+from latency_bench.sip.sdp import Agreed, LocalMedia, Media
+from latency_bench.sip.srtp import Srtp
 from latency_bench.target import Target
 
 FIRST_PACKET_LIMIT_S = 15.0

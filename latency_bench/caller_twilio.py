@@ -19,14 +19,14 @@ from websockets.exceptions import ConnectionClosed
 
 from latency_bench.conversation import FRAME_S, Conversation
 from latency_bench.foreign_json import ForeignJsonError, read_json
-from latency_bench.g711 import decode, encode
 from latency_bench.interrupt import first_of, telling, unless
 from latency_bench.leg import Leg
-from latency_bench.playout import Playout
 from latency_bench.recording import CallFailed, CallRecording
+from latency_bench.sip.g711 import decode, encode
 from latency_bench.target import Target
-from latency_bench.twilio_socket import MESSAGE_LIMIT_BYTES, StampedConnection, open_socket
-from latency_bench.twilio_webhook import MediaStream, announce
+from latency_bench.twilio.playout import Playout
+from latency_bench.twilio.twilio_socket import MESSAGE_LIMIT_BYTES, StampedConnection, open_socket
+from latency_bench.twilio.twilio_webhook import MediaStream, announce
 
 RATE_HZ = 8000
 CODEC = "PCMU/8000"

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from latency_bench.part import Part, spoken_part
 from latency_bench.questions import MANIFEST, choose, read_manifest, synthesised
-from latency_bench.rtp_keys import PAUSE_S, PRESS_S
 from latency_bench.scenario import Scenario, Step
+from latency_bench.sip.rtp_keys import PAUSE_S, PRESS_S
 from latency_bench.sounds import at_level, sound
 from latency_bench.utterance import WIRE_RATE_HZ, SpeechError, Utterance, prepare, read_wav
 from models.tts.base import SpeechSynthesizer

@@ -3,8 +3,11 @@
 import argparse
 from pathlib import Path
 
-from latency_bench import calibrate, load_options, quality_options, report_command
+from latency_bench import report_command
+from latency_bench.calibration import command as calibrate
+from latency_bench.load import options as load_options
 from latency_bench.options import add_run_arguments
+from latency_bench.quality import options as quality_options
 
 
 def command(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

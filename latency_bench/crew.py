@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from latency_bench.conversation import Conversation, Pace
 from latency_bench.figures import CallFigures
-from latency_bench.measure import measure_call, unplaced
+from latency_bench.measures.measure import measure_call, unplaced
 from latency_bench.options import RING_S
 from latency_bench.part import Part, resampled
 from latency_bench.place import place_call
@@ -314,7 +314,7 @@ async def _with_inside(recording: CallRecording, job: Job) -> CallRecording:
     """The box's own turns beside the call's, where they do not come over the call itself."""
     if job.status_url is None or job.target.door == "webrtc":
         return recording
-    from latency_bench.inside import inside_events
+    from latency_bench.tracing.inside import inside_events
 
     told: Sequence[Event] = await inside_events(job.status_url, job.target.token, recording)
     return replace(recording, events=(*recording.events, *told))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from latency_bench.figures import Spread, TurnFigures, spread
-from latency_bench.summary import stage_spreads
+from latency_bench.measures.summary import stage_spreads
 from latency_bench.words import word_error_rate
 
 

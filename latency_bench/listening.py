@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latency_bench.figures import CallFigures
-from latency_bench.measure import with_words
+from latency_bench.measures.measure import with_words
 from latency_bench.recording import CallRecording
 from models.loading import load_stt
 

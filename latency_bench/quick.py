@@ -24,7 +24,7 @@ from latency_bench.conversation import Conversation, Pace
 from latency_bench.findings import Findings
 from latency_bench.interrupt import unless
 from latency_bench.machine import machine_facts
-from latency_bench.measure import turns_of
+from latency_bench.measures.measure import turns_of
 from latency_bench.part import spoken_part
 from latency_bench.questions import QUESTIONS, from_folder, synthesised
 from latency_bench.recording import CallFailed, CallRecording

@@ -23,11 +23,11 @@ from latency_bench.box_process import BoxFailed
 from latency_bench.crew import Crew, Job
 from latency_bench.figures import SCHEMA, CallFigures
 from latency_bench.finish import asserted, finish
-from latency_bench.judge import judge
 from latency_bench.listening import Listener
 from latency_bench.machine import machine_facts
-from latency_bench.measure import measure_call
-from latency_bench.otlp_receiver import OtlpReceiver, ReceiverError
+from latency_bench.measures.judge import judge
+from latency_bench.measures.measure import measure_call
+from latency_bench.measures.summary import run_report
 from latency_bench.peers import PEERS, PeerFailed
 from latency_bench.questions import MANIFEST
 from latency_bench.recording import CallFailed
@@ -37,11 +37,11 @@ from latency_bench.reports.report_file import ReportError
 from latency_bench.run_store import RunStore, StoreError
 from latency_bench.scenario import Scenario, ScenarioError
 from latency_bench.session import Planned, Session, load_scenarios, open_session
-from latency_bench.span_calls import with_spans
-from latency_bench.span_turns import Conversation, conversations_of
-from latency_bench.spans import Span, SpansError, read_spans
-from latency_bench.summary import run_report
 from latency_bench.target import TargetError
+from latency_bench.tracing.otlp_receiver import OtlpReceiver, ReceiverError
+from latency_bench.tracing.span_calls import with_spans
+from latency_bench.tracing.span_turns import Conversation, conversations_of
+from latency_bench.tracing.spans import Span, SpansError, read_spans
 from latency_bench.utterance import SpeechError
 from models.errors import ModelError
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from latency_bench.caller_webrtc import place_call
 from latency_bench.conversation import Conversation
-from latency_bench.measure import cost_of, turns_of
+from latency_bench.measures.measure import cost_of, turns_of
 from latency_bench.part import spoken_part
 from latency_bench.questions import QUESTIONS, from_wav, synthesised
 from latency_bench.recording import CallFailed, CallRecording

@@ -17,11 +17,11 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from latency_bench.g711 import decode, encode
 from latency_bench.machine import machine_facts
 from latency_bench.recording import CallFailed
-from latency_bench.rtp_wire import RtpWire
-from latency_bench.scripted_call import FRAME_SAMPLES, Heard, ScriptedCall, place_scripted_call
+from latency_bench.sip.g711 import decode, encode
+from latency_bench.sip.rtp_wire import RtpWire
+from latency_bench.sip.scripted_call import FRAME_SAMPLES, Heard, ScriptedCall, place_scripted_call
 from latency_bench.target import Target
 
 RATE_HZ = 8000

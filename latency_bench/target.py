@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from latency_bench.sip_uri import UriError, parse_uri
+from latency_bench.sip.uri import UriError, parse_uri
 
 Door = Literal["sip", "webrtc", "twilio"]
 DOORS: tuple[Door, ...] = ("webrtc", "sip", "twilio")

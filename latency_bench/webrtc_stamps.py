@@ -20,7 +20,7 @@ from typing import Any
 from aiortc import RTCPeerConnection, RTCRtpReceiver, RTCRtpTransceiver
 
 from latency_bench.interrupt import guarded
-from latency_bench.rtp_packet import RtpOrder, RtpPacket, parse_rtp
+from latency_bench.sip.rtp_packet import RtpOrder, RtpPacket, parse_rtp
 from latency_bench.stamped_socket import stamp_transport
 
 CLOCK_HZ = 48_000

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from latency_bench.figures import CallFigures, TurnFigures
-from latency_bench.summary import caller_turns, is_interruption
+from latency_bench.measures.summary import caller_turns, is_interruption
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from dataclasses import fields
 from pathlib import Path
 
 from latency_bench.figures import CallFigures, TurnFigures, WireFigures
+from latency_bench.measures.traces import whole
 from latency_bench.reports.report_file import Report
-from latency_bench.traces import whole
 
 _OF_CALL = (
     "call repeat scenario door outcome reason codec began_s duration_s answer_ms greeting_ms "

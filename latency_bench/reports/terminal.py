@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from latency_bench.figures import Spread
+from latency_bench.measures.summary import UNPLACED
 from latency_bench.report import STAGE_NAMES, waterfall
 from latency_bench.reports.assertion import Asserted
 from latency_bench.reports.bench_views import numeric_columns
@@ -17,7 +18,6 @@ from latency_bench.reports.page import facts
 from latency_bench.reports.report_file import Report
 from latency_bench.reports.run_view import typical_turns
 from latency_bench.reports.wording import NOTHING, ms, number, percent, plain
-from latency_bench.summary import UNPLACED
 
 FAILURES_MAX = 12
 _COLOURS: dict[Status, str] = {"good": "green", "fair": "yellow", "bad": "red", "none": "default"}

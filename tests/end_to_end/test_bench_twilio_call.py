@@ -12,7 +12,7 @@ from agent.engines import Engines
 from latency_bench.box_process import free_port
 from latency_bench.caller_twilio import place_call
 from latency_bench.conversation import Conversation
-from latency_bench.measure import turns_of
+from latency_bench.measures.measure import turns_of
 from latency_bench.part import spoken_part
 from latency_bench.recording import CallFailed
 from latency_bench.target import Target

@@ -13,11 +13,11 @@ from agent.box import Box
 from agent.phone import Phone
 from latency_bench.caller_sip import place_call
 from latency_bench.conversation import Conversation, Pace
-from latency_bench.inside import inside_events
+from latency_bench.measures.turns import turns_of
 from latency_bench.part import Part, spoken_part
 from latency_bench.recording import CallRecording
 from latency_bench.target import Target
-from latency_bench.turns import turns_of
+from latency_bench.tracing.inside import inside_events
 from latency_bench.utterance import prepare
 
 TOKEN = "a token for this test alone"

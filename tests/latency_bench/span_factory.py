@@ -1,6 +1,6 @@
 """Spans for tests: times in seconds after a fixed moment."""
 
-from latency_bench.spans import Span, Value
+from latency_bench.tracing.spans import Span, Value
 
 EPOCH_S = 1_795_000_000
 

@@ -8,8 +8,8 @@ import pytest
 from constructed_call import call, event, turn_event
 
 from latency_bench.figures import CallFigures
-from latency_bench.measure import cost_of, measure_call
-from latency_bench.summary import run_report
+from latency_bench.measures.measure import cost_of, measure_call
+from latency_bench.measures.summary import run_report
 
 HALF = json.loads('"a\\ud800b"')
 

@@ -2,7 +2,14 @@
 
 import pytest
 
-from latency_bench.answer_rules import check, has_any, is_english, is_plain, repeats, sentences
+from latency_bench.quality.answer_rules import (
+    check,
+    has_any,
+    is_english,
+    is_plain,
+    repeats,
+    sentences,
+)
 
 
 @pytest.mark.parametrize(

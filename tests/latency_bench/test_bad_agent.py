@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from latency_bench.burst import sweep
 from latency_bench.conversation import Conversation, Pace
 from latency_bench.figures import CallFigures
-from latency_bench.judge import judge
-from latency_bench.measure import measure_call, unplaced, with_words
+from latency_bench.measures.judge import judge
+from latency_bench.measures.measure import measure_call, unplaced, with_words
 from latency_bench.part import Part, When
 from latency_bench.place import place_call
 from latency_bench.recording import CallFailed
-from latency_bench.reference_process import ReferenceProcess
+from latency_bench.reference.burst import sweep
+from latency_bench.reference.process import ReferenceProcess
 from latency_bench.scenario import Expect, ExpectCall, Scenario, Step
 from latency_bench.target import Door
 

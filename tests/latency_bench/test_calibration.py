@@ -10,13 +10,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from latency_bench import calibrate, calibration_report
-from latency_bench.burst import found_at, sweep
-from latency_bench.calibration import CallsDiffer, Compared, compare, door_report, error_of
-from latency_bench.calibration_calls import calibrate_door
+from latency_bench.calibration import command as calibrate
+from latency_bench.calibration import report as calibration_report
+from latency_bench.calibration.calls import calibrate_door
+from latency_bench.calibration.comparison import (
+    CallsDiffer,
+    Compared,
+    compare,
+    door_report,
+    error_of,
+)
 from latency_bench.figures import CallFigures, TurnFigures
-from latency_bench.g711 import decode, encode
-from latency_bench.reference_talk import Sound, Truth
+from latency_bench.reference.burst import found_at, sweep
+from latency_bench.reference.talk import Sound, Truth
+from latency_bench.sip.g711 import decode, encode
 from latency_bench.target import Door
 
 ATTEMPTS = 3

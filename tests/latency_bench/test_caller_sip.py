@@ -193,7 +193,7 @@ async def test_an_agent_that_dies_is_noticed(
 
 async def test_a_frozen_agent_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("latency_bench.caller_sip.QUIET_LIMIT_S", 1.0)
-    monkeypatch.setattr("latency_bench.sip_call.REQUEST_LIMIT_S", 2.0)
+    monkeypatch.setattr("latency_bench.sip.call.REQUEST_LIMIT_S", 2.0)
     async with tone_agent() as (port, agent):
         target = Target("sip", f"sip:agent@127.0.0.1:{port};transport=tcp")
         asyncio.get_running_loop().call_later(1.0, agent.send_signal, signal.SIGSTOP)
@@ -241,13 +241,13 @@ async def test_a_call_whose_part_breaks_has_failed(
     with rtp_far_end() as rtp:
         steps = [invited(), answer("200 OK", body=sdp(rtp.port)), expect("ACK")]
         if part == "_received":
-            monkeypatch.setattr("latency_bench.sip_requests.FarRequests.answer", fail)
+            monkeypatch.setattr("latency_bench.sip.requests.FarRequests.answer", fail)
             steps += [pause(300), request("OPTIONS", 1)]
         elif part == "check":
-            monkeypatch.setattr("latency_bench.sip_call.SipCall.check", fail_later)
-            monkeypatch.setattr("latency_bench.sip_audio.LegAudio.due", lambda *_: ())
+            monkeypatch.setattr("latency_bench.sip.call.SipCall.check", fail_later)
+            monkeypatch.setattr("latency_bench.sip.audio.LegAudio.due", lambda *_: ())
         else:
-            monkeypatch.setattr("latency_bench.sip_audio.LegAudio.arrived", fail)
+            monkeypatch.setattr("latency_bench.sip.audio.LegAudio.arrived", fail)
         steps += [expect("BYE"), answer("200 OK", first=False)]
         async with far_end(*steps) as address:
             call = await place_call(Target("sip", address), silent(), limit_s=20)
@@ -314,7 +314,7 @@ async def test_stopped_while_it_rings() -> None:
 
 
 async def test_nobody_there_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("latency_bench.sip_call.SILENCE_LIMIT_S", 0.7)
+    monkeypatch.setattr("latency_bench.sip.call.SILENCE_LIMIT_S", 0.7)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as deaf:
         deaf.bind(("127.0.0.1", 0))
         port = deaf.getsockname()[1]

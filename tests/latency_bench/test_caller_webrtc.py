@@ -12,7 +12,7 @@ from latency_bench import caller_webrtc
 from latency_bench.caller_webrtc import place_call
 from latency_bench.conversation import Conversation, Pace
 from latency_bench.leg import Leg
-from latency_bench.measure import turns_of
+from latency_bench.measures.measure import turns_of
 from latency_bench.part import Part, spoken_part
 from latency_bench.recording import CallFailed, CallRecording
 from latency_bench.target import Target

@@ -15,7 +15,7 @@ from latency_bench.conversation import Pace
 from latency_bench.crew import Crew, Job
 from latency_bench.figures import CallFigures
 from latency_bench.part import Part
-from latency_bench.reference_process import ReferenceProcess
+from latency_bench.reference.process import ReferenceProcess
 from latency_bench.target import Target
 
 RATE = 48_000

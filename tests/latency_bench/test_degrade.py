@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from latency_bench import g711
-from latency_bench.degrade import (
+from latency_bench.quality.degrade import (
     echo_of,
     lost_packets,
     room_tone,
@@ -14,7 +13,8 @@ from latency_bench.degrade import (
     with_noise,
     with_pause,
 )
-from latency_bench.line_codecs import CODECS, NONE, PCMU, LineCodec, through
+from latency_bench.quality.line_codecs import CODECS, NONE, PCMU, LineCodec, through
+from latency_bench.sip import g711
 from latency_bench.sounds import sound
 from latency_bench.wire import level_dbfs
 

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from latency_bench.g711 import decode, decode_a_law, encode, encode_a_law
+from latency_bench.sip.g711 import decode, decode_a_law, encode, encode_a_law
 
 LAWS = {"ULAW": (decode, encode), "ALAW": (decode_a_law, encode_a_law)}
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from call_factory import recording
 
-from latency_bench.inside import BoxCall, chosen, events_of_turns, inside_events, near
+from latency_bench.tracing.inside import BoxCall, chosen, events_of_turns, inside_events, near
 
 EPOCH = datetime(2026, 11, 1, tzinfo=UTC)
 OFFSET_S = 100.0 - EPOCH.timestamp()

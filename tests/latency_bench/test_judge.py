@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from latency_bench.figures import CallFigures, Outcome, TurnFigures, Verdict
-from latency_bench.judge import judge
+from latency_bench.measures.judge import judge
+from latency_bench.measures.voices import TOO_LOUD
 from latency_bench.reports.expectations import expected, unmet
 from latency_bench.scenario import Expect, ExpectCall, Scenario
-from latency_bench.voices import TOO_LOUD
 
 
 def scenario(*expects: dict[str, Any], **call: Any) -> Scenario:

@@ -9,8 +9,8 @@ import pytest
 
 from latency_bench.conversation import Conversation, Pace, Phase
 from latency_bench.figures import CallFigures, TurnFigures
-from latency_bench.load import Callers, Habits, Window, figures_of
-from latency_bench.objective import (
+from latency_bench.load.callers import Callers, Habits, Window, figures_of
+from latency_bench.load.objective import (
     LEVELS,
     Limit,
     Objective,

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from agent.config import ModelsConfig
-from latency_bench import load_options, session
+from latency_bench import session
+from latency_bench.load import options as load_options
 from latency_bench.reports.report_file import parse_report
 from models.loading import load_tts
 from models.tts.base import SpeechSynthesizer
@@ -42,7 +43,7 @@ def one_voice(voice: SpeechSynthesizer, monkeypatch: pytest.MonkeyPatch) -> None
 def agent() -> Iterator[int]:
     """The reference agent's telephone door, in a process of its own; its port."""
     child = subprocess.Popen(
-        (sys.executable, "-m", "latency_bench.reference_agent", "--door", "sip", "--until-eof"),
+        (sys.executable, "-m", "latency_bench.reference.agent", "--door", "sip", "--until-eof"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )

@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from latency_bench.figures import TurnFigures
-from latency_bench.measure import turns_of
+from latency_bench.measures.measure import turns_of
 from latency_bench.recording import Event
 
 MS = 1.1

@@ -8,13 +8,13 @@ import pytest
 from constructed_call import RATE_HZ, call, frames, tone
 from numpy.typing import NDArray
 
-from latency_bench import g711
-from latency_bench.dropouts import dropouts
-from latency_bench.echo import echo_of
-from latency_bench.loudness import Loudness, loudness
-from latency_bench.measure import measure_call
+from latency_bench.measures.dropouts import dropouts
+from latency_bench.measures.echo import echo_of
+from latency_bench.measures.loudness import Loudness, loudness
+from latency_bench.measures.measure import measure_call
+from latency_bench.measures.voices import TOO_LOUD
 from latency_bench.recording import CallRecording, Said, stream_of
-from latency_bench.voices import TOO_LOUD
+from latency_bench.sip import g711
 from latency_bench.wire import Stream
 
 Pcm = NDArray[np.int16]

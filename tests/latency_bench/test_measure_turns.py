@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 from latency_bench.conversation import Conversation, Pace
 from latency_bench.findings import Findings
 from latency_bench.leg import Leg
-from latency_bench.measure import cost_of, measure_call, outcome_of, turns_of, unplaced
+from latency_bench.measures.measure import cost_of, measure_call, outcome_of, turns_of, unplaced
+from latency_bench.measures.summary import stage_spreads
 from latency_bench.part import Part
 from latency_bench.recording import CallEnd, CallFailed, stream_of
-from latency_bench.summary import stage_spreads
 
 MS = 1.1
 """A tone's first and last voiced samples are found to within this."""

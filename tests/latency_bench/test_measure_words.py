@@ -6,9 +6,9 @@ from constructed_call import RATE_HZ, call
 from numpy.typing import NDArray
 
 from latency_bench.figures import TurnFigures
-from latency_bench.fillers import is_filler
-from latency_bench.measure import measure_call, with_words
-from latency_bench.summary import run_report
+from latency_bench.measures.fillers import is_filler
+from latency_bench.measures.measure import measure_call, with_words
+from latency_bench.measures.summary import run_report
 
 MS = 1.1
 

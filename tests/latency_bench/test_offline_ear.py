@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from agent.config import Config
 from agent.turn_taking import TurnSettings
-from latency_bench.clips import CLIP_HZ, Clip, Material, gather
-from latency_bench.degrade import room_tone
-from latency_bench.endpointing import (
+from latency_bench.quality.clips import CLIP_HZ, Clip, Material, gather
+from latency_bench.quality.degrade import room_tone
+from latency_bench.quality.endpointing import (
     Case,
     Endpoint,
     boundary_s,
@@ -24,7 +24,7 @@ from latency_bench.endpointing import (
     longest_pause_s,
     whole,
 )
-from latency_bench.false_barge_in import (
+from latency_bench.quality.false_barge_in import (
     Background,
     agent_speech,
     alarms,
@@ -33,11 +33,11 @@ from latency_bench.false_barge_in import (
     barge,
     coughs,
 )
-from latency_bench.offline_ear import OfflineEar, stops
-from latency_bench.quality_turns import alarm_tables, barge_summary, end_summary, end_table
+from latency_bench.quality.offline_ear import OfflineEar, stops
+from latency_bench.quality.turns import alarm_tables, barge_summary, end_summary, end_table
+from latency_bench.quality.word_quality import heard_by_ear
 from latency_bench.sounds import sound
 from latency_bench.utterance import read_wav
-from latency_bench.word_quality import heard_by_ear
 from models.loading import load_stt, load_tts, load_turn, load_vad
 from models.stt.base import SpeechRecognizer, Transcript
 

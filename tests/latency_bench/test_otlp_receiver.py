@@ -15,8 +15,8 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
-from latency_bench import otlp_receiver
-from latency_bench.otlp_receiver import OtlpReceiver, ReceiverError
+from latency_bench.tracing import otlp_receiver
+from latency_bench.tracing.otlp_receiver import OtlpReceiver, ReceiverError
 
 CAPTURED = Path(__file__).with_name("captured") / "pipecat-1.14.spans.jsonl"
 

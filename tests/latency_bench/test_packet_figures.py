@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from latency_bench.emodel import mos, mos_of, rating
-from latency_bench.packet_figures import PacketFigures, packet_figures
-from latency_bench.voices import Voice
+from latency_bench.measures.emodel import mos, mos_of, rating
+from latency_bench.measures.packet_figures import PacketFigures, packet_figures
+from latency_bench.measures.voices import Voice
 
 COUNT = 500
 EVEN = 100 + np.arange(COUNT) * 0.02

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from latency_bench.playout import (
+from latency_bench.twilio.playout import (
     MARKS_LIMIT,
     NAME_LIMIT,
     PIECES_LIMIT,

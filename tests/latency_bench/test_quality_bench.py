@@ -13,15 +13,16 @@ import pytest
 from numpy.typing import NDArray
 
 from agent.config import Config
-from latency_bench import answers, quality
-from latency_bench.answer_rules import Checked
-from latency_bench.answers import Question, questions
 from latency_bench.conversation import FRAME_S, Conversation
-from latency_bench.degrade import resampled
-from latency_bench.endpointing import Case, Endpoint
 from latency_bench.leg import Leg
-from latency_bench.offline_ear import OfflineEar
-from latency_bench.quality_options import PARTS, add_parser
+from latency_bench.quality import answers
+from latency_bench.quality import bench as quality
+from latency_bench.quality.answer_rules import Checked
+from latency_bench.quality.answers import Question, questions
+from latency_bench.quality.degrade import resampled
+from latency_bench.quality.endpointing import Case, Endpoint
+from latency_bench.quality.offline_ear import OfflineEar
+from latency_bench.quality.options import PARTS, add_parser
 from latency_bench.recording import CallRecording
 from latency_bench.reports.report_file import parse_report
 from latency_bench.target import Target

@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from latency_bench import kernel_clock
-from latency_bench.burst import sweep
-from latency_bench.reference_behaviour import BEHAVIOURS, Behaviour, behaviour_of
-from latency_bench.reference_talk import FRAME_S, ReferenceTalk, Truth
+from latency_bench.reference.behaviour import BEHAVIOURS, Behaviour, behaviour_of
+from latency_bench.reference.burst import sweep
+from latency_bench.reference.talk import FRAME_S, ReferenceTalk, Truth
 
 RATE_HZ = 8000
 FRAME = 160

@@ -9,7 +9,7 @@ from rich.console import Console
 from synthetic_report import of_calls, run_report, write_report
 
 from latency_bench.figures import CallFigures, Verdict
-from latency_bench.measure import unplaced
+from latency_bench.measures.measure import unplaced
 from latency_bench.recording import CallFailed
 from latency_bench.reports.report_file import read_report
 from latency_bench.reports.terminal import show_run

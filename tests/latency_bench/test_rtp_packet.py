@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 
 import pytest
 
-from latency_bench.rtp_keys import PAUSE_FRAMES, PRESS_FRAMES, KeySender
-from latency_bench.rtp_packet import Place, RtpOrder, RtpPacket, parse_rtp
-from latency_bench.rtp_wire import Address, RtpWire, open_rtp_socket, shared_wire
+from latency_bench.sip.rtp_keys import PAUSE_FRAMES, PRESS_FRAMES, KeySender
+from latency_bench.sip.rtp_packet import Place, RtpOrder, RtpPacket, parse_rtp
+from latency_bench.sip.rtp_wire import Address, RtpWire, open_rtp_socket, shared_wire
 
 
 def _packet(sequence: int, timestamp: int, source: int = 1) -> RtpPacket:

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import pytest
 
-from latency_bench.process_load import ProcessLoad, parse_gpu, vitals
-from latency_bench.saturation import Gpu, Usage, alone, growth, saturated, verdict, warnings
+from latency_bench.load.process_load import ProcessLoad, parse_gpu, vitals
+from latency_bench.load.saturation import Gpu, Usage, alone, growth, saturated, verdict, warnings
 
 CALM = Usage(
     cores=4,

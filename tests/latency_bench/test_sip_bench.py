@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from latency_bench import sip_bench
-from latency_bench.g711 import encode
-from latency_bench.rtp_wire import FRAME_S
-from latency_bench.scripted_call import (
+from latency_bench.sip.call import SipCall
+from latency_bench.sip.g711 import encode
+from latency_bench.sip.rtp_wire import FRAME_S
+from latency_bench.sip.scripted_call import (
     FRAME_SAMPLES,
     SILENCE,
     Heard,
@@ -20,7 +21,6 @@ from latency_bench.scripted_call import (
     ScriptedEvents,
 )
 from latency_bench.sip_bench import bursts, measure, summary
-from latency_bench.sip_call import SipCall
 from latency_bench.target import Target
 
 LOUD = encode(np.full(FRAME_SAMPLES, 9000, np.int16))
@@ -84,7 +84,7 @@ def test_a_round_against_a_real_agent(tmp_path: Path) -> None:
 def test_an_agent_that_is_not_there_is_told(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("latency_bench.sip_call.SILENCE_LIMIT_S", 1.0)
+    monkeypatch.setattr("latency_bench.sip.call.SILENCE_LIMIT_S", 1.0)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as deaf:
         deaf.bind(("127.0.0.1", 0))
         target = f"sip:agent@127.0.0.1:{deaf.getsockname()[1]}"

@@ -8,11 +8,11 @@ import pytest
 
 from latency_bench.conversation import Conversation
 from latency_bench.leg import Leg
-from latency_bench.rtp_packet import RtpPacket, parse_rtp
-from latency_bench.sip_audio import LegAudio
-from latency_bench.sip_codec import FORMATS, CodecError, codec_format, open_codec
-from latency_bench.sip_sdp import Agreed
-from latency_bench.srtp import Srtp, fresh_key
+from latency_bench.sip.audio import LegAudio
+from latency_bench.sip.codec import FORMATS, CodecError, codec_format, open_codec
+from latency_bench.sip.rtp_packet import RtpPacket, parse_rtp
+from latency_bench.sip.sdp import Agreed
+from latency_bench.sip.srtp import Srtp, fresh_key
 
 DELAY_S = 0.003
 """Of the slowest codec: what it looks ahead, and its filters."""

@@ -2,8 +2,8 @@
 
 import pytest
 
-from latency_bench.sip_dialog import Dialog
-from latency_bench.sip_message import (
+from latency_bench.sip.dialog import Dialog
+from latency_bench.sip.message import (
     MessageReader,
     Request,
     Response,
@@ -12,7 +12,7 @@ from latency_bench.sip_message import (
     parse,
     reason_text,
 )
-from latency_bench.sip_uri import UriError, parse_uri
+from latency_bench.sip.uri import UriError, parse_uri
 
 ANSWER = (
     "SIP/2.0 200 OK\r\n"

@@ -2,10 +2,10 @@
 
 import pytest
 
-from latency_bench.sip_credentials import Credentials, CredentialsRefused
-from latency_bench.sip_dialog import Outgoing
-from latency_bench.sip_digest import DigestError, authorization, parse_challenge
-from latency_bench.sip_message import Response, parse
+from latency_bench.sip.credentials import Credentials, CredentialsRefused
+from latency_bench.sip.dialog import Outgoing
+from latency_bench.sip.digest import DigestError, authorization, parse_challenge
+from latency_bench.sip.message import Response, parse
 from latency_bench.target import Target
 
 RFC_7616 = (

@@ -4,8 +4,8 @@ import base64
 
 import pytest
 
-from latency_bench.sip_codec import FORMATS
-from latency_bench.sip_sdp import SUITE, LocalMedia, agreed_types, parse_media
+from latency_bench.sip.codec import FORMATS
+from latency_bench.sip.sdp import SUITE, LocalMedia, agreed_types, parse_media
 
 HEAD = "v=0\r\no=- 1 1 IN IP4 10.0.0.1\r\ns=-\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\n"
 

@@ -3,11 +3,11 @@
 from call_factory import recording
 from span_factory import EPOCH_S, span
 
+from latency_bench.measures.traces import traces_of
 from latency_bench.recording import CallRecording, Event
-from latency_bench.span_calls import with_spans
-from latency_bench.span_turns import conversations_of
-from latency_bench.spans import Span
-from latency_bench.traces import traces_of
+from latency_bench.tracing.span_calls import with_spans
+from latency_bench.tracing.span_turns import conversations_of
+from latency_bench.tracing.spans import Span
 
 OFFSET_S = 100.0 - EPOCH_S
 """The spans' second 0 is the monotonic clock's 100."""

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from span_factory import EPOCH_S, span
 
-from latency_bench.span_turns import conversations_of, events_of
-from latency_bench.spans import Span, read_spans
+from latency_bench.tracing.span_turns import conversations_of, events_of
+from latency_bench.tracing.spans import Span, read_spans
 
 CAPTURED = Path(__file__).with_name("captured") / "pipecat-1.14.spans.jsonl"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from latency_bench.spans import SpansError, from_json, from_protobuf, read_spans
+from latency_bench.tracing.spans import SpansError, from_json, from_protobuf, read_spans
 
 CAPTURED = Path(__file__).with_name("captured") / "pipecat-1.14.spans.jsonl"
 ONE = {

@@ -11,13 +11,13 @@ import pytest
 
 from latency_bench.caller_webrtc import place_call
 from latency_bench.conversation import Conversation
-from latency_bench.otlp_receiver import OtlpReceiver
+from latency_bench.measures.turns import turns_of
 from latency_bench.part import spoken_part
 from latency_bench.peers import PeerFailed, start
 from latency_bench.questions import synthesised
-from latency_bench.span_calls import with_spans
-from latency_bench.span_turns import conversations_of
-from latency_bench.turns import turns_of
+from latency_bench.tracing.otlp_receiver import OtlpReceiver
+from latency_bench.tracing.span_calls import with_spans
+from latency_bench.tracing.span_turns import conversations_of
 from latency_bench.words import word_error_rate
 from models.loading import load_tts
 

@@ -10,8 +10,8 @@ import pytest
 from constructed_call import call as recorded
 
 from latency_bench.figures import CallFigures, TurnFigures, Verdict, WireFigures
-from latency_bench.measure import measure_call
-from latency_bench.summary import caller_turns, run_report
+from latency_bench.measures.measure import measure_call
+from latency_bench.measures.summary import caller_turns, run_report
 
 DOCS = Path(__file__).parents[2] / "docs" / "bench-report.md"
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from latency_bench.soak_log import SHOWN, Sample, SoakLog, shown, totals, trends
-from latency_bench.trend import POINTS, trend
+from latency_bench.load.soak_log import SHOWN, Sample, SoakLog, shown, totals, trends
+from latency_bench.load.trend import POINTS, trend
 
 HOUR_S = 3600.0
 

@@ -15,8 +15,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from websockets.asyncio.server import ServerConnection, serve
 
-from latency_bench import http_post, twilio_socket
+from latency_bench import http_post
 from latency_bench.recording import CallFailed
+from latency_bench.twilio import twilio_socket
 
 
 def certificate(folder: Path) -> Path:

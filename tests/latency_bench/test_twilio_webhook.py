@@ -12,7 +12,7 @@ from twilio_agent import TwilioAgent, tone, twilio_server
 
 from latency_bench.recording import CallFailed
 from latency_bench.target import Target, TargetError, parse_target
-from latency_bench.twilio_webhook import near, read_twiml, signature
+from latency_bench.twilio.twilio_webhook import near, read_twiml, signature
 from telephony.signatures import BadSignature, check_twilio
 
 HEAD = '<?xml version="1.0" encoding="UTF-8"?>'

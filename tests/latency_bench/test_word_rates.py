@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from latency_bench.line_codecs import CODECS, NONE, PCMU
-from latency_bench.quality_words import rate_where, word_summary
-from latency_bench.word_errors import WordErrors, share, word_error_rate, word_errors
-from latency_bench.word_quality import Condition, Hearing, conditions
+from latency_bench.quality.line_codecs import CODECS, NONE, PCMU
+from latency_bench.quality.word_errors import WordErrors, share, word_error_rate, word_errors
+from latency_bench.quality.word_quality import Condition, Hearing, conditions
+from latency_bench.quality.words import rate_where, word_summary
 
 
 def test_errors_are_counted_in_words_as_spoken() -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from websockets.asyncio.server import Request, Response, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from latency_bench.g711 import decode, encode
+from latency_bench.sip.g711 import decode, encode
 
 RATE_HZ = 8000
 LOUD = 1500

@@ -1,0 +1,1 @@
+"""The error of the measurement itself."""

@@ -1,0 +1,1 @@
+"""Many callers for a long time: capacity and soak."""

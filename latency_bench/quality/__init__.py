@@ -1,0 +1,1 @@
+"""How well a box hears, takes turns and answers."""

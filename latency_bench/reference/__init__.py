@@ -1,0 +1,1 @@
+"""Agents whose every delay and fault is known: what the bench itself is measured with."""

@@ -1,0 +1,1 @@
+"""SIP as a caller needs it: messages, dialogs, codecs, RTP with the kernel's clock."""

@@ -1,0 +1,1 @@
+"""What an agent tells of its own turns, beside what the caller measured."""

@@ -1,0 +1,1 @@
+"""A carrier's media stream as the carrier plays it."""
