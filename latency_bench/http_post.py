@@ -78,6 +78,6 @@ def _reason(body: bytes) -> str:
     try:
         said = json.loads(body)
         reason = said.get("error") or said.get("detail") if isinstance(said, dict) else said
-    except ValueError:
+    except (ValueError, RecursionError):
         reason = body.decode(errors="replace")
     return str(reason or "").strip()[:REASON_LIMIT]
