@@ -105,7 +105,7 @@ class Cast:
         if self.folder is not None and step.role != "exact":
             recorded = self._recorded(step, len(step.say), turn)
             if recorded:
-                self._kinds.add(f"recordings of {self.folder}")
+                self._kinds.add(f"recordings of people ({self.folder.name})")
                 return recorded
         return [self._said(text) for text in step.say]
 
