@@ -239,7 +239,8 @@ def _work(orders: Connection) -> None:
         try:
             figures = asyncio.run(place(job, orders))
         except Exception as error:
-            log.exception("call %d", job.call)
+            # The call's row in the report says it; the way there is for who looks for it.
+            log.debug("call %d", job.call, exc_info=True)
             figures = _broken(job, f"the caller itself failed: {error!r}")
         try:
             orders.send(figures)

@@ -143,8 +143,16 @@ class Run:
                 work = asyncio.create_task(
                     self._call_all(stop, receiver, lambda: bar.advance(task))
                 )
-                await self._until(work, stop)
+                try:
+                    await self._until(work, stop)
+                except FAILURES as error:
+                    if not self._done:
+                        raise
+                    # What ran is worth a report.
+                    self._errors.append(str(error))
             self._interrupted = stop.is_set()
+            # From here on another Ctrl-C means: no more listening.
+            stop.clear()
             calls = [call for _, call in sorted(self._done.items())]
             if receiver is not None and calls:
                 with self._console.status("Waiting for the agent's spans"):
