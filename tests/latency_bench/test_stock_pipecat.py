@@ -37,11 +37,12 @@ async def test_it_answers_a_question_and_its_spans_say_how_long_it_took(tmp_path
     voice.close()
     config = tmp_path / "short.toml"
     config.write_text('[agent]\ngreeting = "Hello."\n[llm]\nmax_tokens = 12\n')
+    before = set(psutil.Process().children(recursive=True))
     async with OtlpReceiver() as receiver:
         async with start(
             "stock-pipecat", otlp_url=receiver.url, config=config, ready_limit_s=START_LIMIT_S
         ) as target:
-            family = psutil.Process().children(recursive=True)
+            family = set(psutil.Process().children(recursive=True)) - before
             assert any("llama_cpp.server" in " ".join(child.cmdline()) for child in family)
             # It misses a turn now and then, which is its own affair: three are asked.
             parts = [replace(spoken_part(question, step), wait_s=20.0) for step in range(TURNS)]
@@ -52,7 +53,7 @@ async def test_it_answers_a_question_and_its_spans_say_how_long_it_took(tmp_path
                 while not any(span.name == "conversation" for span in receiver.spans):
                     await asyncio.sleep(0.1)
         spans = await receiver.until_quiet(0.5, 5.0)
-    _, alive = psutil.wait_procs(family, timeout=10)
+    _, alive = psutil.wait_procs(list(family), timeout=10)
     assert not alive, "the peer or its server outlived it"
 
     assert recording.end == "completed"

@@ -250,7 +250,7 @@ def test_a_refer_to_the_door_is_refused_and_the_call_goes_on(door: SubjectProces
     steps.steps.append('<Reference variables="one,two"/>')
     caller = sipp_script.run(steps.pause(300).bye(), door.port).finish()
     assert "SIP/2.0 603" in caller.received("NOTIFY")[-1]
-    assert len(door.find("over", call="referred")) == 1
+    door.wait("over", call="referred")
     # Nothing was dialled.
     assert not [event for event in door.events if event["event"] == "dialled"]
 
