@@ -69,15 +69,24 @@ def add_session_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def seconds(text: str) -> float:
-    """An option's value in seconds."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= 3600:
-        raise argparse.ArgumentTypeError(f"must be seconds, over 0 and at most 3600, not {text!r}")
-    return value
+def amount(unit: str, most: float) -> Callable[[str], float]:
+    """Reads an option's value in ``unit``, over 0 and at most ``most``."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = 0.0
+        if not 0 < value <= most:
+            raise argparse.ArgumentTypeError(
+                f"must be {unit}, over 0 and at most {most:g}, not {text!r}"
+            )
+        return value
+
+    return read
+
+
+seconds = amount("seconds", 3600)
 
 
 def add_output_arguments(parser: argparse.ArgumentParser) -> None:

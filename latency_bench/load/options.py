@@ -19,6 +19,7 @@ from latency_bench.options import (
     add_output_arguments,
     add_session_arguments,
     add_target,
+    amount,
     number,
     seconds,
 )
@@ -112,7 +113,7 @@ def add_soak_parser(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add_target(parser, optional=True)
     parser.add_argument(
         "--hours",
-        type=_hours,
+        type=amount("hours", 1000),
         default=1.0,
         metavar="H",
         help="how long (default: 1)",
@@ -139,16 +140,6 @@ def add_soak_parser(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     add_output_arguments(parser)
     parser.set_defaults(func=_run_soak)
-
-
-def _hours(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= 1000:
-        raise argparse.ArgumentTypeError(f"must be hours, over 0 and at most 1000, not {text!r}")
-    return value
 
 
 def _add_habits(parser: argparse.ArgumentParser) -> None:
