@@ -161,8 +161,8 @@ def test_the_far_end_of_a_placed_call_is_heard_while_it_lasts(door: SubjectProce
 
 
 def test_what_cannot_be_judged_is_not_let_in(caplog: pytest.LogCaptureFixture) -> None:
-    nothing = ctypes.addressof(ctypes.create_string_buffer(4096))
-    assert Gate(lambda host: True)._judge(nothing, None) is True
+    nothing = ctypes.create_string_buffer(4096)
+    assert Gate(lambda host: True)._judge(ctypes.addressof(nothing), None) is True
     assert "was not judged" in caplog.text
 
 
