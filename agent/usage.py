@@ -26,6 +26,9 @@ class Usage:
     stt_busy_s: float = 0.0
     llm_busy_s: float = 0.0
     tts_busy_s: float = 0.0
+    discarded_busy_s: float = 0.0
+    """Of the engines' busy seconds above, those whose result nobody used: guesses that the caller
+    did not confirm, and answers never heard."""
     call_s: float = 0.0
     """Connected time; only a whole call has any."""
 
