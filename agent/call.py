@@ -15,6 +15,7 @@ from agent.conversation import Dialogue, SpokenAnswer
 from agent.cost.bill import Bill
 from agent.engines import Engines, sampling_of
 from agent.menu import Choice, Menu
+from agent.playout_gate import PlayoutGate
 from agent.records.record import CallRecord, TurnRecord
 from agent.records.store import CallStore
 from agent.turn import Turn
@@ -77,6 +78,10 @@ class Call:
         self.menu = Menu(config.agent.menu)
         self.on_choice: Callable[[Choice], None] = lambda choice: None
         """Told of a choice of the menu once what was to be said about it was heard."""
+        self.gate = PlayoutGate()
+        """Closed, the agent's audio waits and the caller hears silence."""
+        self.on_played: Callable[[bytes, int, float], None] = lambda pcm, rate_hz, at_s: None
+        """Told of what goes out to the wire: PCM16 mono, its rate, when (monotonic)."""
         self.on_hold = False
         """Whether either side has put the call on hold."""
         self.held_at_s = 0.0
