@@ -58,18 +58,32 @@ class Generation(Protocol):
         """Stops it soon; ``on_end`` still comes, once, with reason ``cancelled``."""
         ...
 
+    def confirm(self) -> None:
+        """The guess came true: from now on it is as urgent as any answer. Else nothing."""
+        ...
+
 
 class Conversation(Protocol):
     """One call's place in the model; keeps what it has evaluated for the next turn."""
 
     def generate(
-        self, messages: Sequence[Message], sampling: Sampling, on_text: OnText, on_end: OnEnd
+        self,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        on_text: OnText,
+        on_end: OnEnd,
+        *,
+        guess: bool = False,
     ) -> Generation:
         """Begins an answer to ``messages`` and returns at once.
 
         ``on_text`` gets each new piece of text and ``on_end`` comes exactly once, last;
         both are called on the engine's own thread and must not block.
         At most one generation a conversation runs at a time.
+
+        ``guess``: the user may not be done yet. Such an answer yields to all others, and may
+        wait for ``confirm`` once its beginning is made; engines that cannot rank may ignore
+        it.
         """
         ...
 
@@ -94,6 +108,13 @@ class LanguageModel(Protocol):
 
     def open(self) -> Conversation:
         """A new conversation. Raises EngineError where no place is free."""
+        ...
+
+    def load(self, now_s: float) -> float:
+        """How busy it was in the last seconds, 0 to 1; ``now_s`` is of ``time.monotonic``.
+
+        0.0 where the work is another machine's.
+        """
         ...
 
     def close(self) -> None:

@@ -4,17 +4,39 @@ Every conversation has a sequence of the context; sequence 0 is kept for the hea
 conversations share (the system prompt), which is evaluated there once and copied.
 A step takes the next token of every answer under way, and a bounded slice of the prompts
 that wait, earliest first, so that a long prompt does not stall those who are speaking.
+While a caller hears nothing yet, guesses and prepared prompts wait, and answers whose
+beginning is made, and spoken meanwhile, take part in few steps only.
 Where cells run short, idle conversations lose what they had evaluated (they evaluate it
 again when they go on), longest unused first; then the youngest work waits.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import IntEnum
 
 from models.llm.prefix_cache import PrefixCache, common_prefix
 
 SHARED_HEAD = 0
 """The sequence that no conversation owns."""
+BEGINNING_TOKENS = 16
+"""An answer that is so long has seconds of speech ahead of its caller."""
+GUESS_TOKENS = 32
+"""A guess waits for its confirmation once it is so long: its first clause is done."""
+PATIENCE_STEPS = 4
+"""While callers wait in silence, an answer that is spoken gets one in so many steps."""
+
+
+class Rank(IntEnum):
+    """Whose work comes first."""
+
+    SILENT = 0
+    """The caller hears nothing yet."""
+    SPOKEN = 1
+    """The answer's beginning is made."""
+    GUESS = 2
+    """An answer to what may not be the caller's last word."""
+    PREPARED = 3
+    """A prompt that is evaluated ahead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +47,7 @@ class Slices:
     """While nobody is in the middle of an answer."""
     beside_answers: int = 32
     background: int = 16
-    """For prompts prepared ahead, while anybody is in the middle of an answer."""
+    """For guesses and prompts prepared ahead, while anybody is in the middle of an answer."""
 
 
 @dataclass(eq=False, slots=True)
@@ -41,6 +63,8 @@ class Job:
     """False: the prompt is only prepared, at the lowest priority."""
     head: Sequence[int] = ()
     """The beginning of the prompt that other conversations have too."""
+    guess: bool = False
+    """The answer may turn out to be for nothing; becomes False once it is wanted."""
     prompt_tokens: int = field(init=False)
     cached_tokens: int | None = field(init=False, default=None)
     """Prompt tokens that needed no evaluation; None until the job's first step."""
@@ -51,9 +75,28 @@ class Job:
         self.prompt_tokens = len(self.tokens)
 
     @property
-    def rank(self) -> tuple[bool, int]:
+    def rank(self) -> Rank:
         """Lower goes first."""
-        return (not self.answers, self.arrival)
+        if not self.answers:
+            return Rank.PREPARED
+        if self.guess:
+            return Rank.GUESS
+        return Rank.SILENT if self.generated < BEGINNING_TOKENS else Rank.SPOKEN
+
+    @property
+    def urgency(self) -> tuple[Rank, int]:
+        """Lower goes first; among equals, who came first."""
+        return (self.rank, self.arrival)
+
+    @property
+    def seniority(self) -> tuple[bool, bool, int]:
+        """Lower keeps its cells; never rises while the job runs."""
+        return (not self.answers, self.guess, self.arrival)
+
+    @property
+    def held(self) -> bool:
+        """Whether nothing is to be done before the guess is confirmed."""
+        return self.guess and self.generated >= GUESS_TOKENS
 
     @property
     def generated(self) -> int:
@@ -93,8 +136,13 @@ class Batcher:
 
     @property
     def jobs(self) -> Sequence[Job]:
-        """All that still have something to evaluate, most urgent first."""
-        return sorted(self._jobs, key=lambda job: job.rank)
+        """All that are not done, most urgent first."""
+        return sorted(self._jobs, key=lambda job: job.urgency)
+
+    @property
+    def waits(self) -> bool:
+        """Whether there is nothing to evaluate before something is added or confirmed."""
+        return all(job.held for job in self._jobs)
 
     def add(self, job: Job) -> None:
         """Takes up ``job``; its sequence must have no other."""
@@ -110,7 +158,7 @@ class Batcher:
         self._steps += 1
         shares: dict[int, Share] = {}
         waiting = []
-        for job in self.jobs:
+        for job in self._eligible():
             if self._in_answer(job):
                 self._take(job, 1, shares)
             else:
@@ -123,6 +171,21 @@ class Batcher:
                 self._take(job, slice_ - taken, shares)
             taken = sum(len(s.tokens) for s in shares.values() if s.job not in answering)
         return list(shares.values())
+
+    def _eligible(self) -> list[Job]:
+        """Who may take part in this step: of those not spoken yet, the first rank alone."""
+        jobs = [job for job in self.jobs if not job.held]
+        first = min((job.rank for job in jobs if job.rank is not Rank.SPOKEN), default=None)
+        return [
+            job
+            for job in jobs
+            if job.rank is first
+            or job.rank is Rank.SPOKEN
+            and (first is not Rank.SILENT or self._waited(job) >= PATIENCE_STEPS)
+        ]
+
+    def _waited(self, job: Job) -> int:
+        return self._steps - self._last_used.get(job.sequence, 0)
 
     def done(self, shares: Sequence[Share]) -> None:
         """Records that the step was evaluated. Prepared prompts that are complete leave."""
@@ -149,7 +212,7 @@ class Batcher:
     def _slice(self, job: Job, answering: bool) -> int:
         if not answering:
             return self._slices.alone
-        return self._slices.beside_answers if job.answers else self._slices.background
+        return self._slices.background if job.rank > Rank.SPOKEN else self._slices.beside_answers
 
     def _place(self, job: Job, most: int, shares: dict[int, Share]) -> bool:
         """Gives ``job``'s sequence all that is evaluated of its tokens already.
@@ -229,7 +292,8 @@ class Batcher:
         idle = [s for s in held if s not in busy and s != SHARED_HEAD]
         idle.sort(key=lambda s: self._last_used.get(s, 0))
         head = [s for s in held if s == SHARED_HEAD and s not in shares]
-        younger = [o.sequence for o in reversed(self.jobs) if o.rank > job.rank]
+        by_seniority = sorted(self._jobs, key=lambda other: other.seniority, reverse=True)
+        younger = [o.sequence for o in by_seniority if o.seniority > job.seniority]
         candidates = [*idle, *head, *(s for s in younger if s in held)]
         frees = (s for s in candidates if self._cache.exclusive(s))
         return next(frees, candidates[0] if candidates else None)

@@ -17,6 +17,7 @@ from typing import Literal
 
 import llama_cpp as native
 
+from models.busy_share import BusyShare
 from models.errors import EngineError
 from models.llm.base import (
     Conversation,
@@ -44,17 +45,33 @@ Reason = Literal["stop", "length", "cancelled", "error"]
 class _Answer(Generation):
     """One generation: the caller's side cancels, the worker does the rest."""
 
-    def __init__(self, sampling: Sampling, on_text: OnText, on_end: OnEnd) -> None:
+    def __init__(
+        self,
+        sampling: Sampling,
+        on_text: OnText,
+        on_end: OnEnd,
+        guess: bool,
+        wake: Callable[[], None],
+    ) -> None:
         self.sampling = sampling
         self.on_text = on_text
         self.on_end = on_end
         self.cancelled = threading.Event()
+        self.confirmed = threading.Event()
+        if not guess:
+            self.confirmed.set()
+        self._wake = wake
         self.sampler: LlamaSampler | None = None
         self.text = SpokenText()
         self.busy_s = 0.0
 
     def cancel(self) -> None:
         self.cancelled.set()
+        self._wake()
+
+    def confirm(self) -> None:
+        self.confirmed.set()
+        self._wake()
 
 
 class _Place:
@@ -82,7 +99,13 @@ class LlamaConversation(Conversation):
         self._running: _Answer | None = None
 
     def generate(
-        self, messages: Sequence[Message], sampling: Sampling, on_text: OnText, on_end: OnEnd
+        self,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        on_text: OnText,
+        on_end: OnEnd,
+        *,
+        guess: bool = False,
     ) -> Generation:
         """Begins an answer; raises EngineError after ``close``.
 
@@ -94,7 +117,8 @@ class LlamaConversation(Conversation):
         self._check_open()
         if self._running is not None:
             self._running.cancel()
-        answer = self._running = _Answer(sampling, on_text, on_end)
+        answer = _Answer(sampling, on_text, on_end, guess, self._engine.wake)
+        self._running = answer
         listed = tuple(messages)
         self._engine.post(lambda: self._engine.begin(self._place, listed, answer))
         return answer
@@ -176,6 +200,8 @@ class LlamaCpp(LanguageModel):
         self._places: dict[int, _Place] = {}
         self._owners: dict[Job, _Place] = {}
         self._closing = False
+        self._looks = False
+        self._busy_share = BusyShare()
         self._worker = threading.Thread(target=self._run, name=f"llm {self.name}", daemon=True)
         self._worker.start()
 
@@ -208,6 +234,17 @@ class LlamaCpp(LanguageModel):
                 raise EngineError(f"{self.name} is closed")
             self._inbox.append(command)
             self._wake.notify()
+
+    def wake(self) -> None:
+        """Has the worker look at what was cancelled and confirmed. For conversations only."""
+        with self._wake:
+            self._looks = True
+            self._wake.notify()
+
+    def load(self, now_s: float) -> float:
+        """How busy its thread was in the last seconds, 0 to 1; ``time.monotonic`` seconds."""
+        with self._wake:
+            return self._busy_share.at(now_s)
 
     def release(self, place: _Place) -> None:
         """Ends what runs in ``place`` and gives it to the next. For conversations only."""
@@ -262,7 +299,9 @@ class LlamaCpp(LanguageModel):
     def _queue(
         self, place: _Place, tokens: list[int], messages: Sequence[Message], answers: bool
     ) -> None:
-        place.job = Job(place.sequence, tokens, next(self._arrivals), answers, self._head(messages))
+        guess = place.answer is not None and not place.answer.confirmed.is_set()
+        head = self._head(messages)
+        place.job = Job(place.sequence, tokens, next(self._arrivals), answers, head, guess)
         self._owners[place.job] = place
         self._batcher.add(place.job)
 
@@ -283,12 +322,17 @@ class LlamaCpp(LanguageModel):
         name_thread("llm")
         while True:
             try:
+                self._wait()
+                began_s = time.monotonic()
                 if not self._take_commands():
                     break
                 self._advance()
             except Exception as error:
                 log.exception("%s: a step failed; all answers end", self.name)
                 self._give_up(error)
+            now_s = time.monotonic()
+            with self._wake:
+                self._busy_share.spent(now_s - began_s, now_s)
         # Nothing is posted any more, but something may have been just before the end.
         self._run_commands()
         for place in list(self._owners.values()):
@@ -296,11 +340,15 @@ class LlamaCpp(LanguageModel):
         self._context.close()
         self._model.close()
 
-    def _take_commands(self) -> bool:
-        """Waits for something to do, runs what was posted; False once the engine closes."""
+    def _wait(self) -> None:
+        """Returns once there is something to do."""
         with self._wake:
-            while not (self._closing or self._inbox or self._batcher.jobs):
+            while not (self._closing or self._inbox or self._looks or not self._batcher.waits):
                 self._wake.wait()
+            self._looks = False
+
+    def _take_commands(self) -> bool:
+        """Runs what was posted; False once the engine closes."""
         self._run_commands()
         return not self._closing
 
@@ -309,9 +357,13 @@ class LlamaCpp(LanguageModel):
             self._inbox.popleft()()
 
     def _advance(self) -> None:
-        for place in list(self._owners.values()):
-            if place.answer is not None and place.answer.cancelled.is_set():
+        for job, place in list(self._owners.items()):
+            if place.answer is None:
+                continue
+            if place.answer.cancelled.is_set():
                 self._end(place, "cancelled")
+            elif job.guess:
+                job.guess = not place.answer.confirmed.is_set()
         shares = self._batcher.plan()
         if shares:
             self._step(shares)

@@ -109,6 +109,9 @@ class _Request(Generation):
         if self._socket is not None:
             _shut(self._socket)
 
+    def confirm(self) -> None:
+        """Does nothing: the protocol knows no urgency."""
+
     def _run(self) -> None:
         started = time.monotonic()
         reason: Literal["stop", "length", "cancelled", "error"]
@@ -205,12 +208,18 @@ class EndpointConversation(Conversation):
         self._closed = False
 
     def generate(
-        self, messages: Sequence[Message], sampling: Sampling, on_text: OnText, on_end: OnEnd
+        self,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        on_text: OnText,
+        on_end: OnEnd,
+        *,
+        guess: bool = False,
     ) -> Generation:
         """Begins an answer; an answer still running is cancelled first.
 
-        The repeat penalty is not sent: the protocol has none. Raises EngineError after
-        ``close``; what goes wrong later comes as the end's ``error``.
+        Neither the repeat penalty nor ``guess`` is sent: the protocol has none. Raises
+        EngineError after ``close``; what goes wrong later comes as the end's ``error``.
         """
         if self._closed:
             raise EngineError("this conversation is closed; open a new one")
@@ -269,6 +278,10 @@ class OpenAIEndpoint(LanguageModel):
         if self._closed:
             raise EngineError(f"{self.name} is closed")
         return EndpointConversation(self)
+
+    def load(self, now_s: float) -> float:
+        """0.0: what it costs is another machine's."""
+        return 0.0
 
     def close(self) -> None:
         """Cancels all and waits for their ends."""

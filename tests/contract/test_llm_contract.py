@@ -7,6 +7,7 @@ same model. Where a GPU is usable, the local engine runs there too.
 import json
 import queue
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
@@ -25,6 +26,7 @@ from models.llm.base import (
     Message,
     Sampling,
 )
+from models.llm.batching import GUESS_TOKENS
 from models.llm.llama_cpp import LlamaCpp
 from models.llm.openai_endpoint import OpenAIEndpoint
 
@@ -58,7 +60,13 @@ def question(country: str) -> list[Message]:
 class Answer:
     """One generation, as its caller sees it."""
 
-    def __init__(self, conversation: Conversation, messages: list[Message], **sampling: Any):
+    def __init__(
+        self,
+        conversation: Conversation,
+        messages: list[Message],
+        guess: bool = False,
+        **sampling: Any,
+    ):
         self.pieces: list[str] = []
         self.ends: list[GenerationEnd] = []
         self.late: list[str] = []
@@ -66,7 +74,11 @@ class Answer:
         self.first = threading.Event()
         self.over = threading.Event()
         self.generation: Generation = conversation.generate(
-            messages, Sampling(**{"max_tokens": 12, **sampling}), self._on_text, self._on_end
+            messages,
+            Sampling(**{"max_tokens": 12, **sampling}),
+            self._on_text,
+            self._on_end,
+            guess=guess,
         )
 
     def _on_text(self, text: str) -> None:
@@ -292,7 +304,53 @@ def test_preparing_changes_nothing_that_is_said(conversation: Conversation) -> N
     assert "Paris" in Answer(conversation, question("France")).text()
 
 
+def test_a_guess_is_an_answer_like_any_other_once_confirmed(llm: LanguageModel) -> None:
+    said = []
+    for guess in (False, True):
+        conversation = llm.open()
+        answer = Answer(conversation, COUNTING, guess=guess, max_tokens=40)
+        assert answer.first.wait(LIMIT_S)
+        answer.generation.confirm()
+        said.append(answer.text())
+        answer.generation.confirm()
+        conversation.close()
+    assert said[0] == said[1]
+
+
+def test_a_guess_thrown_away_leaves_the_next_answer_alone(conversation: Conversation) -> None:
+    guess = Answer(conversation, question("France")[:-1], guess=True, max_tokens=400)
+    assert guess.first.wait(LIMIT_S)
+    guess.generation.cancel()
+    assert guess.end().reason == "cancelled"
+    guess.generation.confirm()
+    assert "Paris" in Answer(conversation, question("France")).text()
+
+
+def test_load_is_a_share(llm: LanguageModel, conversation: Conversation) -> None:
+    before_s = time.monotonic()
+    Answer(conversation, COUNTING).end()
+    during = llm.load(time.monotonic())
+    later = llm.load(time.monotonic() + 100)
+    assert 0 <= later <= during <= 1
+    assert (during > 0) == (llm.device != "remote")
+    assert llm.load(before_s) <= 1
+
+
 # The engine in this process
+
+
+def test_a_guess_waits_after_its_first_words_until_it_is_wanted(local: LlamaCpp) -> None:
+    conversation, other = local.open(), local.open()
+    guess = Answer(conversation, COUNTING, guess=True, max_tokens=GUESS_TOKENS + 20)
+    assert guess.first.wait(LIMIT_S)
+    # Answers of others come and go meanwhile, so that it had every occasion.
+    for _ in range(2):
+        Answer(other, COUNTING, max_tokens=GUESS_TOKENS + 20).end()
+    assert not guess.over.is_set() and len(guess.pieces) <= GUESS_TOKENS
+    guess.generation.confirm()
+    assert guess.end().usage.generated_tokens == GUESS_TOKENS + 20
+    conversation.close()
+    other.close()
 
 
 def test_a_second_turn_evaluates_only_what_is_new(local: LlamaCpp) -> None:

@@ -5,7 +5,16 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.llm.batching import SHARED_HEAD, Batcher, Job, Share, Slices
+from models.llm.batching import (
+    BEGINNING_TOKENS,
+    GUESS_TOKENS,
+    PATIENCE_STEPS,
+    SHARED_HEAD,
+    Batcher,
+    Job,
+    Share,
+    Slices,
+)
 from models.llm.prefix_cache import PrefixCache
 
 SLICES = Slices(alone=8, beside_answers=4, background=2)
@@ -93,9 +102,8 @@ def test_a_prepared_prompt_waits_for_all_answers_prompts() -> None:
     model = Model()
     prepared = model.add(1, range(10), answers=False)
     model.add(2, range(100, 110))
-    assert taken(model.step()) == {2: 8}
-    assert taken(model.step()) == {2: 2, 1: 6}
-    assert taken(model.step()) == {2: 1, 1: 2}
+    assert [taken(model.step()) for _ in range(5)] == [{2: 8}, {2: 2}, {2: 1}, {2: 1}, {2: 1}]
+    assert taken(model.step()) == {1: 8}
     model.run()
     assert prepared.generated == 0
     assert model.cache.tokens(1) == list(range(10))
@@ -232,3 +240,65 @@ def test_all_work_ends_however_scarce_the_cells(
     done = len(model.finished)
     model.run()
     assert len(model.finished) - done == answering
+
+
+def test_a_guess_yields_to_whoever_hears_nothing_and_is_confirmed_into_their_rank() -> None:
+    model = Model()
+    guess = model.add(1, range(10))
+    guess.guess = True
+    assert taken(model.step()) == {1: 8}
+    wanted = model.add(2, range(100, 110))
+    assert [taken(model.step()) for _ in range(3)] == [{2: 8}, {2: 2}, {2: 1}]
+    guess.guess = False
+    assert taken(model.step()) == {1: 2, 2: 1}
+    model.run()
+    assert {job.generated for job in (guess, wanted)} == {3}
+
+
+def test_a_prepared_prompt_yields_to_a_guess() -> None:
+    model = Model()
+    model.add(1, range(10), answers=False)
+    model.add(2, range(100, 104)).guess = True
+    assert [taken(model.step()) for _ in range(4)] == [{2: 4}, {2: 1}, {2: 1}, {2: 1}]
+    assert taken(model.step()) == {1: 8}
+
+
+def test_a_guess_stops_after_its_beginning_and_goes_on_once_confirmed() -> None:
+    model = Model()
+    guess = model.add(1, range(4))
+    guess.guess = True
+    while not model.batcher.waits:
+        model.step(answer=100)
+    assert guess.generated == GUESS_TOKENS and model.batcher.plan() == []
+    guess.guess = False
+    assert not model.batcher.waits
+    model.run(answer=100)
+    assert model.finished == [guess] and guess.generated == 100
+
+
+def test_a_confirmed_guess_whose_cells_were_taken_meanwhile_evaluates_them_again() -> None:
+    model = Model(capacity=44)
+    guess = model.add(1, range(4))
+    guess.guess = True
+    while not model.batcher.waits:
+        model.step(answer=40)
+    model.add(2, range(100, 130))
+    while len(model.batcher.jobs) > 1:
+        model.step()
+    assert model.cache.length(1) == 0
+    guess.guess = False
+    model.run(answer=40)
+    assert guess.generated == 40
+
+
+def test_spoken_answers_advance_seldom_while_a_caller_hears_nothing() -> None:
+    model = Model()
+    spoken = [model.add(s, range(10 * s, 10 * s + 2)) for s in (1, 2)]
+    while min(job.generated for job in spoken) < BEGINNING_TOKENS:
+        model.step(answer=1000)
+    model.add(3, range(300, 332))
+    steps = [taken(model.step(answer=1000)) for _ in range(12)]
+    spoken_steps = [1 in step for step in steps]
+    assert sum(spoken_steps) == 12 // PATIENCE_STEPS
+    assert all((2 in step) == together for step, together in zip(steps, spoken_steps, strict=True))
+    assert all(3 in step for step in steps)
