@@ -164,7 +164,9 @@ class Box:
         except BaseException:  # told to whoever waits; the place is given back
             await self.refuse(call)
             raise
-        transport = LineTransport(line)
+        transport = LineTransport(
+            line, call.gate, lambda pcm, rate_hz, at_s: call.on_played(pcm, rate_hz, at_s)
+        )
         handover = Handover(call, line, self.outbound)
         run = self.start(call, transport, line.hang_up, handover)
         run.control = line.control

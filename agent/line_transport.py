@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import time
+from collections.abc import Callable
 
 from pipecat.frames.frames import (
     CancelFrame,
@@ -17,7 +19,8 @@ from pipecat.transports.base_input import BaseInputTransport
 from pipecat.transports.base_output import BaseOutputTransport
 from pipecat.transports.base_transport import BaseTransport, TransportParams
 
-from telephony.transport import Line, LineEvent
+from agent.playout_gate import PlayoutGate
+from telephony.transport import Line, LineEvent, frame_bytes
 
 log = logging.getLogger(__name__)
 
@@ -26,9 +29,16 @@ class LineTransport(BaseTransport):
     """Joins a ``Line`` to a pipeline.
 
     The line's end is told through ``on_hang_up``, its keys and holds through ``on_line_event``.
+    While ``gate`` is closed the agent's audio waits. ``on_played`` is told of what goes out: PCM16
+    mono, its rate, and when it is on the wire (monotonic); what the gate takes back, twice.
     """
 
-    def __init__(self, line: Line) -> None:
+    def __init__(
+        self,
+        line: Line,
+        gate: PlayoutGate | None = None,
+        on_played: Callable[[bytes, int, float], None] = lambda pcm, rate_hz, at_s: None,
+    ) -> None:
         super().__init__()
         params = TransportParams(
             audio_in_enabled=True,
@@ -41,7 +51,7 @@ class LineTransport(BaseTransport):
         self._register_event_handler("on_hang_up")
         self._register_event_handler("on_line_event")
         self._input = _LineInput(line, params, self)
-        self._output = _LineOutput(line, params)
+        self._output = _LineOutput(line, params, gate or PlayoutGate(), on_played)
 
     def input(self) -> FrameProcessor:
         """The processor that brings the caller's audio."""
@@ -99,20 +109,73 @@ class _LineInput(BaseInputTransport):
 
 
 class _LineOutput(BaseOutputTransport):
-    def __init__(self, line: Line, params: TransportParams) -> None:
+    def __init__(
+        self,
+        line: Line,
+        params: TransportParams,
+        gate: PlayoutGate,
+        on_played: Callable[[bytes, int, float], None],
+    ) -> None:
         super().__init__(params)
         self._line = line
+        self._gate = gate
+        self._on_played = on_played
+        self._held = bytearray()
+        """Sent, and taken back when the gate closed: the first to go out again."""
+        self._sending = asyncio.Lock()
+        self._resending: asyncio.Task[None] | None = None
+        self._interruptions = 0
+        gate.on_close = self._hold_back
 
     async def start(self, frame: StartFrame) -> None:
         await super().start(frame)
         await self.set_transport_ready(frame)
 
+    async def cleanup(self) -> None:
+        await super().cleanup()
+        if self._resending is not None:
+            resending, self._resending = self._resending, None
+            await self.cancel_task(resending)
+
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         """Takes back what the line has not sent yet when the caller interrupts."""
         await super().process_frame(frame, direction)
         if isinstance(frame, InterruptionFrame):
+            self._interruptions += 1
+            self._held.clear()
             self._line.flush()
 
     async def write_audio_frame(self, frame: OutputAudioRawFrame) -> bool:
-        await self._line.send(frame.audio)
+        """Sends once the gate is open; False where the caller interrupted meanwhile."""
+        interruptions = self._interruptions
+        async with self._sending:
+            await self._send_held()
+            if self._interruptions != interruptions:
+                return False
+            await self._send(frame.audio)
         return True
+
+    def _hold_back(self) -> None:
+        """The gate closed: what waits for the wire waits here, and goes out first."""
+        self._held[:0] = self._line.flush()
+        if self._held and (self._resending is None or self._resending.done()):
+            self._resending = self.create_task(self._resend(), name="line-resend")
+
+    async def _resend(self) -> None:
+        # The answer may have been written to its end: nobody else would send the rest.
+        async with self._sending:
+            await self._send_held()
+
+    async def _send_held(self) -> None:
+        """Returns with the gate open and nothing held back."""
+        size = frame_bytes(self._line.sample_rate_hz)
+        await self._gate.until_open()
+        while self._held:
+            pcm = bytes(self._held[:size])
+            del self._held[:size]
+            await self._send(pcm)
+            await self._gate.until_open()
+
+    async def _send(self, pcm: bytes) -> None:
+        self._on_played(pcm, self._line.sample_rate_hz, time.monotonic() + self._line.ahead_s)
+        await self._line.send(pcm)

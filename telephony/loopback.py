@@ -44,12 +44,19 @@ class LoopbackLine:
         await self._pace_box.wait()
         self._put(self._to_caller, pcm)
 
-    def flush(self) -> None:
-        """Drops what the caller has not read yet."""
+    @property
+    def ahead_s(self) -> float:
+        """Nothing waits: what was sent is with the caller."""
+        return 0.0
+
+    def flush(self) -> bytes:
+        """Takes back what the caller has not read yet."""
+        unread = bytearray()
         while not self._to_caller.empty():
-            self._to_caller.get_nowait()
+            unread += self._to_caller.get_nowait() or b""
         if self._over.is_set():
             self._to_caller.put_nowait(None)
+        return bytes(unread)
 
     async def hang_up(self) -> None:
         """Ends the call; both ends read None after what is queued."""

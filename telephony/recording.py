@@ -148,10 +148,16 @@ class RecordedLine:
             self._recorder.said(pcm)
         await self._line.send(pcm)
 
-    def flush(self) -> None:
-        """Takes back what is not on the wire."""
-        self._line.flush()
+    @property
+    def ahead_s(self) -> float:
+        """Seconds of what was sent that wait for the wire."""
+        return self._line.ahead_s
+
+    def flush(self) -> bytes:
+        """Takes back what is not on the wire, and gives it."""
+        taken = self._line.flush()
         self._recorder.took_back()
+        return taken
 
     async def hang_up(self) -> None:
         """Ends the call, and the recording."""

@@ -44,6 +44,8 @@ QUEUE_FRAMES = 50
 LEAD_S = 0.08
 """Audio written ahead of the wire: a busy interpreter may be this late unheard. An
 interruption takes it back."""
+WRITTEN_S = 0.2
+"""How much of what was written is kept, to be given back where it is taken back."""
 READ_BYTES = 1 << 16
 WIDEBAND_HZ = 16000
 """What Opus is decoded to: no engine here hears above it."""
@@ -88,6 +90,8 @@ class SipLine:
         self._frame_bytes = frame_bytes(self.sample_rate_hz)
         self._frames: asyncio.Queue[bytes | LineEvent | None] = asyncio.Queue(QUEUE_FRAMES)
         self._pending = bytearray()
+        self._written = bytearray()
+        """The end of what was written, at the line's rate."""
         self._continuity = Continuity(self.sample_rate_hz)
         self._room = asyncio.Event()
         self._over = asyncio.Event()
@@ -117,17 +121,33 @@ class SipLine:
             # Held, or being renegotiated: time passes as if it were heard.
             await asyncio.sleep(FRAME_S)
             return
+        self._written += pcm
+        del self._written[: -round(WRITTEN_S / FRAME_S) * self._frame_bytes]
         self.on_sent(pcm)
-        if self._buffered_s() > LEAD_S:
+        if self.ahead_s > LEAD_S:
             self._room.clear()
             await self._room.wait()
 
-    def flush(self) -> None:
-        """Takes back what is not on the wire; at most one packet still goes out."""
+    @property
+    def ahead_s(self) -> float:
+        """Seconds of what was sent that wait for the wire."""
+        try:
+            info = self._call.audio.info()
+        except AudioNotActive:
+            return 0.0
+        bytes_a_s = info.tx_sample_rate * info.tx_channels * 2
+        return info.tx_buffered / bytes_a_s if bytes_a_s else 0.0
+
+    def flush(self) -> bytes:
+        """Takes back what is not on the wire, and gives it; one packet may still go out."""
+        waiting = round(self.ahead_s / FRAME_S) * self._frame_bytes
         try:
             self._call.audio.flush_tx()
         except (AudioNotActive, AudioRestarted):
-            return
+            return b""
+        taken = bytes(self._written[-waiting:]) if waiting else b""
+        self._written.clear()
+        return taken
 
     async def hang_up(self) -> None:
         """Sends BYE, or refuses a call that is not answered yet. Harmless when it is over."""
@@ -215,7 +235,7 @@ class SipLine:
             self._key_up(now_s)
         try:
             self._take(self._call.audio.read(READ_BYTES), now_s)
-            if not self._room.is_set() and self._buffered_s() <= LEAD_S:
+            if not self._room.is_set() and self.ahead_s <= LEAD_S:
                 self._room.set()
         except AudioRestarted:
             self._renegotiated()
@@ -269,14 +289,6 @@ class SipLine:
         except AudioNotActive:
             self._info = None
         return 0
-
-    def _buffered_s(self) -> float:
-        try:
-            info = self._call.audio.info()
-        except AudioNotActive:
-            return 0.0
-        bytes_a_s = info.tx_sample_rate * info.tx_channels * 2
-        return info.tx_buffered / bytes_a_s if bytes_a_s else 0.0
 
     def _renegotiated(self) -> None:
         """The streams were replaced, perhaps by another codec; the line keeps its rate."""

@@ -104,8 +104,16 @@ class Line(Protocol):
         """Sends 20 ms; returns when the line is ready for more, which paces the sender."""
         ...
 
-    def flush(self) -> None:
-        """Takes back what was sent and is not yet on the wire, as far as the door can."""
+    @property
+    def ahead_s(self) -> float:
+        """Seconds of what was sent that wait for the wire, as far as the door knows."""
+        ...
+
+    def flush(self) -> bytes:
+        """Takes back what was sent and is not yet on the wire, as far as the door can.
+
+        Gives it, in whole frames, to whoever wants it sent later.
+        """
         ...
 
     async def hang_up(self) -> None:

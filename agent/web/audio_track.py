@@ -7,12 +7,14 @@ wake-ups, each with a hop to the encoder's thread, are for nothing, on every cal
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from av import AudioFrame
 
+from agent.playout_gate import PlayoutGate
 from telephony.transport import FRAME_S, frame_bytes
 
 CATCH_UP_S = 0.1
@@ -22,13 +24,22 @@ CATCH_UP_S = 0.1
 class AudioTrack(MediaStreamTrack):
     """Emits what it was given, paced by the monotonic clock; silence where there is nothing.
 
-    Its queue is bounded by its writer, who waits for each write to be taken.
+    Its queue is bounded by its writer, who waits for each write to be taken. While ``gate`` is
+    closed it takes nothing and sends silence. ``on_played`` is told of what goes out: PCM16 mono,
+    its rate, and when it is on the wire (monotonic).
     """
 
     kind = "audio"
 
-    def __init__(self, sample_rate_hz: int) -> None:
+    def __init__(
+        self,
+        sample_rate_hz: int,
+        gate: PlayoutGate | None = None,
+        on_played: Callable[[bytes, int, float], None] = lambda pcm, rate_hz, at_s: None,
+    ) -> None:
         super().__init__()
+        self._gate = gate or PlayoutGate()
+        self._on_played = on_played
         self._rate_hz = sample_rate_hz
         self._frame_bytes = frame_bytes(sample_rate_hz)
         self._silence = bytes(self._frame_bytes)
@@ -47,6 +58,13 @@ class AudioTrack(MediaStreamTrack):
         self._queue.append((audio, taken))
         return taken
 
+    def flush(self) -> None:
+        """Drops what was not taken yet: the caller interrupted."""
+        while self._queue:
+            _, taken = self._queue.popleft()
+            if not taken.done():
+                taken.set_result(False)
+
     async def recv(self) -> AudioFrame:
         """The next 20 ms, when they are due."""
         if self.readyState != "live":
@@ -58,10 +76,11 @@ class AudioTrack(MediaStreamTrack):
             await asyncio.sleep(self._due_s - now_s)
         self._due_s += FRAME_S
         audio = self._silence
-        if self._queue:
+        if self._queue and self._gate.is_open:
             audio, taken = self._queue.popleft()
             if not taken.done():
                 taken.set_result(True)
+            self._on_played(audio, self._rate_hz, time.monotonic())
         samples = np.frombuffer(audio, np.int16)
         frame = AudioFrame.from_ndarray(samples[None, :], layout="mono")
         frame.sample_rate = self._rate_hz

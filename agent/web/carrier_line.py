@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 LEAD_S = 0.1
 """How far ahead of the clock audio is sent: the carrier's reserve against a late packet."""
+KEPT_FRAMES = 10
+"""Of those sent, more than ``LEAD_S`` holds."""
 WRITE_LIMIT_S = 5.0
 HANG_UP_LIMIT_S = 5.0
 CLOSE_LIMIT_S = 2.0
@@ -96,6 +98,8 @@ class CarrierLine:
         self._heard = bytearray()
         self._flow = Flow(time.monotonic())
         self._lead = Lead()
+        self._sent: list[bytes] = []
+        """The last frames that were sent."""
         self._far_end_left = False
         self._closed = False
         self._hanging_up = False
@@ -130,17 +134,27 @@ class CarrierLine:
             await asyncio.sleep(FRAME_S)
             return
         await asyncio.sleep(self._lead.take(time.monotonic()))
+        self._sent = [*self._sent[1 - KEPT_FRAMES :], pcm]
         message = await self._serializer.serialize(OutputAudioRawFrame(pcm, self.sample_rate_hz, 1))
         await self._write(message)
 
-    def flush(self) -> None:
-        """Makes the carrier drop what it has not played yet."""
+    @property
+    def ahead_s(self) -> float:
+        """Seconds of what was sent that the carrier has yet to play."""
+        return self._lead.left_s(time.monotonic())
+
+    def flush(self) -> bytes:
+        """Makes the carrier drop what it has not played yet, and gives it."""
         if self._far_end_left or self._hanging_up:
-            return
+            return b""
+        waiting = round(self.ahead_s / FRAME_S)
+        taken = b"".join(self._sent[-waiting:]) if waiting else b""
+        self._sent.clear()
         self._lead.drop()
         clearing = asyncio.create_task(self._clear(), name=f"{self.door}-clear")
         self._clearing.add(clearing)
         clearing.add_done_callback(self._clearing.discard)
+        return taken
 
     async def hang_up(self) -> None:
         """Ends the call at the carrier, once what was sent has been heard."""

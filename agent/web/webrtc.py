@@ -6,16 +6,25 @@ Uses Pipecat's small WebRTC transport, and so lives beside the pipeline and not 
 import asyncio
 import json
 import logging
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from aiortc.jitterbuffer import JitterBuffer
 from aiortc.sdp import SessionDescription
+from pipecat.frames.frames import Frame, InterruptionFrame
+from pipecat.processors.frame_processor import FrameDirection
 from pipecat.transports.base_transport import TransportParams
 from pipecat.transports.smallwebrtc.connection import SmallWebRTCConnection
-from pipecat.transports.smallwebrtc.transport import SmallWebRTCTransport
+from pipecat.transports.smallwebrtc.transport import (
+    SmallWebRTCOutputTransport,
+    SmallWebRTCTransport,
+)
 
 from agent.box import Box
+from agent.call import Call
 from agent.web.audio_track import AudioTrack
+from telephony.resampling import Resampler
 from telephony.transport import HangupCause
 
 log = logging.getLogger(__name__)
@@ -78,8 +87,10 @@ async def answer_offer(box: Box, sdp: str, caller: str) -> dict[str, str]:
         if not isinstance(error, Exception):
             raise
         raise BadOffer(f"the offer could not be answered: {error}") from error
-    transport = SmallWebRTCTransport(
+    track = AudioTrack(RATE_OUT_HZ, call.gate, _played_to(call))
+    transport = _Transport(
         connection,
+        track,
         TransportParams(
             audio_in_enabled=True,
             audio_in_sample_rate=RATE_IN_HZ,
@@ -96,7 +107,6 @@ async def answer_offer(box: Box, sdp: str, caller: str) -> dict[str, str]:
         if run.is_connected:
             return
         # The transport has just made a track of its own; this one costs less than half.
-        track = AudioTrack(RATE_OUT_HZ)
         transport._client._audio_output_track = track  # type: ignore[assignment]
         connection.replace_audio_track(track)
         run.connected()
@@ -113,6 +123,40 @@ async def answer_offer(box: Box, sdp: str, caller: str) -> dict[str, str]:
     transport.add_event_handler("on_app_message", on_message)
     answer: dict[str, str] = connection.get_answer()
     return {**answer, "call_id": call.call_id}
+
+
+class _Transport(SmallWebRTCTransport):
+    """Drops, as the caller interrupts, the frame that waits in the track."""
+
+    def __init__(
+        self, connection: SmallWebRTCConnection, track: AudioTrack, params: TransportParams
+    ) -> None:
+        super().__init__(connection, params)
+        self._output = _Output(self._client, track, params)
+
+
+class _Output(SmallWebRTCOutputTransport):
+    def __init__(self, client: Any, track: AudioTrack, params: TransportParams) -> None:
+        super().__init__(client, params)
+        self._track = track
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        if isinstance(frame, InterruptionFrame):
+            self._track.flush()
+
+
+def _played_to(call: Call) -> Callable[[bytes, int, float], None]:
+    """Tells the call what goes out, at the rate at which it hears."""
+    # 24 to 16 kHz is no whole factor; by way of 48 kHz it is two of them.
+    up = Resampler(RATE_OUT_HZ, 2 * RATE_OUT_HZ)
+    down = Resampler(2 * RATE_OUT_HZ, RATE_IN_HZ)
+
+    def played(pcm: bytes, rate_hz: int, at_s: float) -> None:
+        samples = down.resample(up.resample(np.frombuffer(pcm, np.int16)))
+        call.on_played(samples.tobytes(), RATE_IN_HZ, at_s)
+
+    return played
 
 
 def _hear_at_once(connection: SmallWebRTCConnection) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import logging
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -188,3 +189,21 @@ def test_what_was_dropped_is_not_waited_for() -> None:
     lead.drop()
     assert lead.left_s(0.0) == 0.0
     assert lead.take(0.0) == 0.0
+
+
+async def test_what_is_taken_back_is_what_the_carrier_has_yet_to_play(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now_s = 100.0
+    monkeypatch.setattr(carrier_line, "time", SimpleNamespace(monotonic=lambda: now_s))
+    socket = Socket()
+    line = await open_line(socket)
+    frames = [np.full(160, 100 * number, np.int16).tobytes() for number in range(1, 5)]
+    async with asyncio.timeout(LIMIT_S):
+        for frame in frames:
+            await line.send(frame)
+        now_s += FRAME_S
+        assert line.flush() == b"".join(frames[1:])
+        assert line.flush() == b""
+        while socket.sent[-1]["event"] != "clear":
+            await asyncio.sleep(0)

@@ -46,6 +46,9 @@ class StandInAudio:
         self.written += pcm
         return len(pcm)
 
+    def flush_tx(self) -> None:
+        self.written.clear()
+
 
 class StandInCall:
     call_id = "stand-in"
@@ -302,3 +305,23 @@ async def test_a_call_that_was_over_or_held_before_there_was_a_line(call: StandI
     gone = StandInCall()
     gone.state = CallState.CLOSED
     assert await line_of(gone).receive() is None
+
+
+async def test_what_is_taken_back_is_what_the_wire_has_not_had(call: StandInCall) -> None:
+    line = line_of(call)
+    frames = [np.full(160, number, np.int16).tobytes() for number in range(1, 5)]
+    for frame in frames:
+        await line.send(frame)
+    del call.audio.written[:320]
+    assert line.ahead_s == pytest.approx(0.06)
+    assert line.flush() == b"".join(frames[1:])
+    assert not call.audio.written
+    assert line.flush() == b""
+    assert line.ahead_s == 0
+
+
+async def test_a_line_that_is_gone_gives_nothing_back(call: StandInCall) -> None:
+    line = line_of(call)
+    await line.send(bytes(320))
+    call.audio.state = None
+    assert line.flush() == b""
