@@ -8,7 +8,15 @@ import asyncio
 import time
 from typing import TypeVar
 
-from telephony.transport import FRAME_S, Digit, HangupCause, Held, LineEvent, frame_bytes
+from telephony.transport import (
+    FRAME_S,
+    Digit,
+    HangupCause,
+    Held,
+    LineControl,
+    LineEvent,
+    frame_bytes,
+)
 
 T = TypeVar("T")
 
@@ -21,7 +29,7 @@ class LoopbackLine:
 
     door = "loopback"
     cause = HangupCause.CALLER_HUNG_UP
-    control = None
+    control: LineControl | None = None
 
     def __init__(
         self, sample_rate_hz: int = 8000, caller: str = "loopback", dialled: str = ""
