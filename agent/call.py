@@ -10,10 +10,12 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal, TypeVar
 
+from agent.answering import Answering
 from agent.config import Config
 from agent.conversation import Dialogue, SpokenAnswer
 from agent.cost.bill import Bill
 from agent.engines import Engines, sampling_of
+from agent.guessing import Guessing
 from agent.menu import Choice, Menu
 from agent.playout_gate import PlayoutGate
 from agent.records.record import CallRecord, TurnRecord
@@ -89,7 +91,10 @@ class Call:
         self.rate_out_hz = rate_out_hz
         self.dialogue = Dialogue(config.agent.persona)
         self.conversation = engines.llm.open()
-        self.sampling = sampling_of(config)
+        self.guessing = Guessing(
+            engines, self.conversation, sampling_of(config), self._count_discarded
+        )
+        """The answer that is made before it is known that the caller has finished."""
         self.turn: Turn | None = None
         """The turn being answered."""
         self.held: Turn | None = None
@@ -133,6 +138,7 @@ class Call:
     async def leave(self) -> None:
         """Finishes what is under way and gives back the place in the model."""
         self._over = True
+        self.guessing.drop()
         held, self.held = self.held, None
         if held is not None:
             self.unanswered(held)
@@ -162,9 +168,29 @@ class Call:
         """Whether an answer is being made or spoken."""
         return self.turn is not None
 
-    async def run_engine(self, job: Callable[[], T], deadline_s: float) -> T:
-        """Runs engine work on the shared processor; cancelled with the awaiting task."""
-        return await asyncio.wrap_future(self.engines.schedule.submit(job, deadline_s))
+    @property
+    def agent_said(self) -> str:
+        """What the caller heard of the agent last."""
+        if self.turn is not None and (heard := self.turn.heard_answer):
+            return heard
+        said = (m.content for m in reversed(self.dialogue.messages) if m.role == "assistant")
+        return next(said, "")
+
+    @property
+    def agent_speaking(self) -> bool:
+        """Whether the caller hears an answer, or would if it were not held back."""
+        return self.turn is not None and self.turn.first_packet_s is not None
+
+    async def run_engine(
+        self, job: Callable[[], T], deadline_s: float, *, kind: str = "", guess: bool = False
+    ) -> T:
+        """Runs engine work on the shared processor; cancelled with the awaiting task.
+
+        ``guess``: the work may be for nothing, and gives way to all that is not.
+        """
+        return await asyncio.wrap_future(
+            self.engines.schedule.submit(job, deadline_s, kind=kind, guess=guess)
+        )
 
     def caller_speaking(self, on: bool) -> None:
         """The caller took or left the floor."""
@@ -174,14 +200,33 @@ class Call:
     def decoded(self, text: str, audio_s: float, busy_s: float) -> None:
         """Counts recogniser work, whether its words will be used or not.
 
-        The page shows ``text`` as words that may yet change, and the model begins to read it
-        at once: by the time the turn is judged over, it has. Not while it answers, which the
-        words would interrupt.
+        The page shows ``text`` as words that may yet change.
         """
         self._usage += Usage(audio_in_s=audio_s, stt_busy_s=busy_s)
-        self._show_interim(text)
+        if text and not self._over:
+            self._interim_shown = True
+            self._words("caller", self._turns + 1, text, final=False)
+
+    def read_ahead(self, text: str) -> None:
+        """Has the model read the words so far, so that less is to be read at the turn's end.
+
+        Not while it answers, which the words would interrupt.
+        """
         if text and not self.agent_busy and not self._over:
             self.conversation.prepare(self.dialogue.with_caller(text))
+
+    def guess(self, text: str, wanted_s: float) -> bool:
+        """Begins the answer to ``text``, should that be all; False where it may not be.
+
+        ``wanted_s``: when that will be known, on the monotonic clock.
+        """
+        if not text or self.agent_busy or self._over or self.menu.for_words(text) is not None:
+            return False
+        return self.guessing.begin(self.dialogue.with_caller(text), wanted_s)
+
+    def discarded(self, busy_s: float) -> None:
+        """Counts engine work, counted before, whose result nobody will use."""
+        self._usage += Usage(discarded_busy_s=busy_s)
 
     def judged(self, busy_s: float) -> None:
         """Counts the turn model's work, whether its word was used or not."""
@@ -220,7 +265,6 @@ class Call:
         """Turn 0: the agent speaks first."""
         turn = self._new_turn(0)
         turn.answer = self.config.agent.greeting
-        turn.generated.set()
         return turn
 
     def apology_turn(self, apology: str) -> Turn:
@@ -234,7 +278,6 @@ class Call:
         self._turns += 1
         turn = self._new_turn(self._turns)
         turn.answer = text
-        turn.generated.set()
         return turn
 
     def begin_answer(self, turn: Turn) -> bool:
@@ -244,6 +287,7 @@ class Call:
             return False
         self.turn = turn
         self._words_shown = ""
+        self.gate.open()
         return True
 
     def hold(self, turn: Turn) -> None:
@@ -254,7 +298,6 @@ class Call:
 
     def unanswered(self, turn: Turn) -> None:
         """Records a turn that gets no answer of its own; its words are in the history."""
-        turn.generated.set()
         self._own(self._close_turn(turn))
 
     def played(self, samples: int, at_s: float) -> None:
@@ -264,7 +307,7 @@ class Call:
             # What is left of an answer that was interrupted.
             return
         turn.played_samples += samples
-        if turn.first_packet_s is None:
+        if turn.first_packet_s is None and turn.played_samples > turn.spoken.filler_samples:
             turn.first_packet_s = at_s
             self.emit({"type": "speaking", "who": "agent", "on": True})
         heard = turn.heard_answer
@@ -278,10 +321,8 @@ class Call:
         if turn is None:
             return
         turn.interrupted = interrupted
-        if turn.generation_under_way is None:
-            turn.generated.set()
-        elif interrupted:
-            turn.generation_under_way.cancel()
+        if turn.answering is not None and interrupted:
+            turn.answering.cancel()
         heard = turn.heard_answer
         # An answer heard whole is kept as the model wrote it: those tokens are evaluated.
         self.dialogue.agent_said(heard if interrupted else turn.answer, interrupted)
@@ -300,7 +341,8 @@ class Call:
         """Records a turn once its generation is counted."""
         try:
             async with asyncio.timeout(COUNT_LIMIT_S):
-                await turn.generated.wait()
+                if turn.answering is not None:
+                    await turn.answering.ended.wait()
         except TimeoutError:
             log.warning("call %s: turn %d was not counted in time", self.call_id, turn.number)
         trace, usage = turn.trace(), turn.usage()
@@ -356,10 +398,20 @@ class Call:
 
     # -- own affairs
 
-    def _show_interim(self, text: str) -> None:
-        if text:
-            self._interim_shown = True
-            self._words("caller", self._turns + 1, text, final=False)
+    def _count_discarded(self, guess: Answering) -> None:
+        self._own(self._discard(guess))
+
+    async def _discard(self, guess: Answering) -> None:
+        try:
+            async with asyncio.timeout(COUNT_LIMIT_S):
+                busy_s = await guess.settled()
+        except TimeoutError:
+            log.warning("call %s: a guess was not counted in time", self.call_id)
+            return
+        voice_s = guess.voice.busy_s if guess.voice is not None else 0.0
+        self._usage += Usage(
+            llm_busy_s=guess.usage.busy_s, tts_busy_s=voice_s, discarded_busy_s=busy_s
+        )
 
     def emit(self, event: dict[str, Any]) -> None:
         """Sends one event to whoever watches."""

@@ -19,6 +19,8 @@ class SpokenClause:
     """Length so far."""
     complete: bool = False
     """Whether ``samples`` is its whole length."""
+    filler: bool = False
+    """Said to fill a silence: no part of the answer."""
 
 
 @dataclass(slots=True)
@@ -34,13 +36,22 @@ class SpokenAnswer:
         last = self.clauses[-1] if self.clauses else None
         return last.start_samples + last.samples if last else 0
 
+    @property
+    def filler_samples(self) -> int:
+        """Samples at its beginning that are no part of the answer."""
+        return sum(clause.samples for clause in self.clauses if clause.filler)
+
     def heard_text(self, played_samples: int) -> str:
         """The words that ``played_samples`` of the answer covered, whole words only.
 
         Within a clause words are placed in proportion to their characters, which for
         Piper's even pace errs by a word at most.
         """
-        return " ".join(part for c in self.clauses if (part := self._heard_part(c, played_samples)))
+        return " ".join(
+            part
+            for c in self.clauses
+            if not c.filler and (part := self._heard_part(c, played_samples))
+        )
 
     def _heard_part(self, clause: SpokenClause, played_samples: int) -> str:
         played = played_samples - clause.start_samples

@@ -85,6 +85,7 @@ def load_engines(
     loading("warming up", 0.8)
     agents = [config.agent, *map(config.agent.with_profile, config.profiles.values())]
     fixed = {speakable(agent.greeting) for agent in agents} | {APOLOGY}
+    fixed |= {speakable(filler) for agent in agents for filler in agent.fillers}
     if any(agent.menu for agent in agents):
         fixed |= set(PHRASES)
     phrases = {text: tuple(tts.synthesize(text)) for text in sorted(fixed) if text}

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from pipecat.frames.frames import ControlFrame, DataFrame
 
+from agent.clause_voice import ClauseVoice
 from agent.turn import Turn
 
 
@@ -34,6 +35,10 @@ class ClauseFrame(DataFrame):
 
     turn: Turn
     text: str
+    voice: ClauseVoice | None = None
+    """Its audio, where that was begun already."""
+    filler: bool = False
+    """Said so that the caller knows that somebody is there; no part of the answer."""
 
 
 @dataclass

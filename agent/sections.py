@@ -125,6 +125,8 @@ class AgentConfig(Section):
     """``{name}`` stands for the agent's name."""
     greeting: str = "Hello, this is Offhook. How can I help you?"
     """Spoken first; empty waits for the caller."""
+    fillers: tuple[Name, ...] = ("One moment.", "Let me see.", "Just a second.")
+    """Said in turn where an answer is long in coming; empty: the caller waits in silence."""
     menu: tuple[MenuEntry, ...] = ()
     """What keys of the caller's telephone do."""
 
@@ -150,6 +152,7 @@ class ProfileConfig(Section):
     language: Name | None = None
     system_prompt: str | None = None
     greeting: str | None = None
+    fillers: tuple[Name, ...] | None = None
     menu: tuple[MenuEntry, ...] | None = None
 
     def faults(self, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:

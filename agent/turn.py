@@ -1,13 +1,14 @@
 """One turn while it happens: marks and measurements gathered by the stages."""
 
-import asyncio
 from dataclasses import dataclass, field
 
+from agent.answering import Answering
+from agent.clause_voice import ClauseVoice
 from agent.conversation import SpokenAnswer
 from agent.latency import TurnTrace
 from agent.menu import Choice
 from agent.usage import Usage
-from models.llm.base import Generation, GenerationUsage
+from models.llm.base import GenerationUsage
 
 
 @dataclass(slots=True, eq=False)
@@ -32,8 +33,6 @@ class Turn:
     speech_end_s: float | None = None
     end_of_turn_s: float | None = None
     transcript_s: float | None = None
-    first_token_s: float | None = None
-    first_clause_s: float | None = None
     first_audio_s: float | None = None
     first_packet_s: float | None = None
     audio_in_s: float = 0.0
@@ -41,11 +40,15 @@ class Turn:
     vad_busy_s: float = 0.0
     turn_busy_s: float = 0.0
     stt_busy_s: float = 0.0
-    tts_busy_s: float = 0.0
-    generation: GenerationUsage = field(default_factory=GenerationUsage)
-    generation_under_way: Generation | None = None
-    generated: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set once ``generation`` is final; a cancelled answer is counted a moment late."""
+    answering: Answering | None = None
+    """What the model makes of it; None where nothing was asked of the model."""
+    voices: list[ClauseVoice] = field(default_factory=list)
+    """The audio of its clauses."""
+
+    @property
+    def tts_busy_s(self) -> float:
+        """Seconds of the synthesiser's time so far."""
+        return sum(voice.busy_s for voice in self.voices)
 
     @property
     def heard_answer(self) -> str:
@@ -59,33 +62,37 @@ class Turn:
             speech_end_s=self.speech_end_s,
             end_of_turn_s=self.end_of_turn_s,
             transcript_s=self.transcript_s,
-            first_token_s=self.first_token_s,
-            first_clause_s=self.first_clause_s,
+            first_token_s=self.answering.first_token_s if self.answering else None,
+            first_clause_s=self.answering.first_clause_s if self.answering else None,
             first_audio_s=self.first_audio_s,
             first_packet_s=self.first_packet_s,
             interrupted=self.interrupted,
         )
 
     def usage(self) -> Usage:
-        """The measurements, frozen. Tokens behind unheard words count as thrown away."""
-        generated = self.generation.generated_tokens
-        unheard = 0.0
+        """The measurements, frozen. Work behind unheard words counts as thrown away."""
+        generation = self.answering.usage if self.answering else GenerationUsage()
+        generated = generation.generated_tokens
+        unheard = unplayed = 0.0
         if self.interrupted:
             meant = len(self.answer)
             unheard = 1 - min(1.0, len(self.heard_answer) / meant) if meant else 1.0
+            made = self.spoken.samples
+            unplayed = 1 - min(1.0, self.played_samples / made) if made else 1.0
         rate = self.spoken.sample_rate_hz
         return Usage(
             audio_in_s=self.audio_in_s,
             audio_out_s=self.spoken.samples / rate,
             audio_heard_s=min(self.played_samples, self.spoken.samples) / rate,
-            prompt_tokens=self.generation.prompt_tokens,
-            cached_tokens=self.generation.cached_tokens,
+            prompt_tokens=generation.prompt_tokens,
+            cached_tokens=generation.cached_tokens,
             generated_tokens=generated,
             discarded_tokens=round(generated * unheard),
             characters=self.characters,
             vad_busy_s=self.vad_busy_s,
             turn_busy_s=self.turn_busy_s,
             stt_busy_s=self.stt_busy_s,
-            llm_busy_s=self.generation.busy_s,
+            llm_busy_s=generation.busy_s,
             tts_busy_s=self.tts_busy_s,
+            discarded_busy_s=generation.busy_s * unheard + self.tts_busy_s * unplayed,
         )

@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
@@ -13,14 +14,18 @@ from numpy.typing import NDArray
 from pipecat.frames.frames import Frame, InputAudioRawFrame
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
+from agent.backchannel import is_backchannel
+from agent.barge_in import BargedIn, OverlapBegan, OverlapEnded, WordsWanted
 from agent.call import Call
 from agent.ear import Ear
 from agent.engines import APOLOGY
+from agent.expected_answer import expected_answer
 from agent.frames import AnswerEndFrame, CallerTurnFrame, ClauseFrame, HoldFrame, KeyFrame
+from agent.guessing import WORDS_LOAD
 from agent.menu import KEYS_PAUSE_S, Choice, Keypad, said_with_keys
+from agent.overlapped_turn import Heard
 from agent.turn_taking import (
-    BargedIn,
-    Decision,
+    JudgeAgain,
     PauseBegan,
     SpeechDropped,
     SpeechResumed,
@@ -28,7 +33,10 @@ from agent.turn_taking import (
     TurnEnded,
     TurnSettings,
 )
+from models.job_queue import QueueFull
+from models.schedule import GuessDropped, Scheduled
 from models.stt.base import Transcript
+from telephony.resampling import Resampler
 
 log = logging.getLogger(__name__)
 
@@ -38,12 +46,20 @@ DECODE_LIMIT_S = 20.0
 """A decode that takes longer is given up, and the turn with it."""
 
 
+EARLY_EVERY_S = 0.8
+"""Speech between two decodes of somebody who goes on speaking. Each is read ahead by the model;
+each is also work that the next one does again (measured at 0.5 s: half the calls a box)."""
+
+
 @dataclass(slots=True)
 class _Decode:
     """The recogniser's work on the words up to one pause."""
 
-    transcript: asyncio.Task[Transcript]
     audio_s: float
+    transcript: asyncio.Task[Transcript] = field(init=False)
+    job: Scheduled[Transcript] | None = None
+    dropped: bool = False
+    """The caller went on: nobody waits for it."""
     turn_busy_s: float = 0.0
 
 
@@ -64,7 +80,12 @@ class Hearing(FrameProcessor):
             self._rate_hz,
             TurnSettings(**call.config.turn.model_dump()),
         )
+        self._echo_reference = reference_resamplers(call.rate_out_hz, self._rate_hz)
+        call.on_played = self._played
         self._decodes: dict[int, _Decode] = {}
+        self._early: asyncio.Task[None] | None = None
+        """Decodes what was said so far, while the caller goes on."""
+        self._early_due_s = math.inf
         # Pipecat's own tasks swallow what goes wrong in them; these are awaited for it.
         self._tasks: set[asyncio.Task[Any]] = set()
         self._keypad = Keypad()
@@ -99,6 +120,13 @@ class Hearing(FrameProcessor):
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
         return task
 
+    def _played(self, pcm: bytes, rate_hz: int, at_s: float) -> None:
+        """Takes what goes out, which may come back as an echo."""
+        samples = np.frombuffer(pcm, np.int16)
+        for resampler in self._echo_reference:
+            samples = resampler.resample(samples)
+        self._ear.played(samples.tobytes(), at_s)
+
     async def _hear(self, pcm: bytes, at_s: float) -> None:
         self._call.caller_audio_at_s = at_s
         if self._call.on_hold:
@@ -108,21 +136,39 @@ class Hearing(FrameProcessor):
         while (decisions := self._ear.step(at_s, self._call.agent_busy)) is not None:
             self._call.vad_busy_s = self._ear.vad_busy_s
             await self._act(decisions)
+        if at_s >= self._early_due_s:
+            self._decode_early(at_s)
 
-    async def _act(self, decisions: list[Decision]) -> None:
+    async def _act(self, decisions: list[Heard]) -> None:
         for decision in decisions:
             match decision:
                 case SpeechStarted():
                     self._call.caller_speaking(True)
+                    self._ear.expect(expected_answer(self._call.agent_said))
+                    self._call.guessing.doubt()
+                    self._early_due_s = time.monotonic() + EARLY_EVERY_S
                 case PauseBegan(pause=pause, speech_end_s=speech_end_s):
+                    self._early_due_s = math.inf
+                    self._call.guessing.paused()
                     self._begin_decode(pause, speech_end_s)
+                case JudgeAgain(pause=pause):
+                    self._judge_again(pause)
                 case SpeechResumed(pause=pause):
+                    self._early_due_s = time.monotonic() + EARLY_EVERY_S
+                    self._call.guessing.doubt()
                     self._drop(pause)
                 case SpeechDropped(pause=pause):
+                    self._call.guessing.drop()
                     self._drop(pause)
                     self._call.no_words()
                     self._call.caller_speaking(False)
                     await self._answer_held()
+                case OverlapBegan():
+                    self._call.gate.close()
+                case WordsWanted(overlap=overlap):
+                    self._own(self._hear_overlap(overlap), "overlap")
+                case OverlapEnded():
+                    self._call.gate.open()
                 case BargedIn():
                     await self._interrupt()
                 case TurnEnded():
@@ -141,19 +187,76 @@ class Hearing(FrameProcessor):
     def _begin_decode(self, pause: int, speech_end_s: float) -> None:
         pcm = self._ear.utterance
         deadline_s = speech_end_s + self._call.config.turn.stop_s
-        decode = _Decode(
-            self._own(self._transcribe(pcm, deadline_s), "stt"),
-            len(pcm) / self._rate_hz,
-        )
+        decode = _Decode(len(pcm) / self._rate_hz)
+        decode.transcript = self._own(self._understand(pause, decode, pcm, deadline_s), "stt")
         self._decodes[pause] = decode
         self._own(self._judge(pause, decode, pcm, deadline_s), "judge")
 
-    async def _transcribe(self, pcm: NDArray[np.int16], deadline_s: float) -> Transcript:
-        job = partial(self._call.engines.stt.transcribe, pcm, self._rate_hz)
-        async with asyncio.timeout(DECODE_LIMIT_S):
-            transcript = await self._call.run_engine(job, deadline_s)
-        self._call.decoded(transcript.text.strip(), len(pcm) / self._rate_hz, transcript.busy_s)
+    def _judge_again(self, pause: int) -> None:
+        decode = self._decodes.get(pause)
+        if decode is not None and not self._call.agent_speaking:
+            work = self._judge(pause, decode, self._ear.utterance, time.monotonic())
+            self._own(work, "judge")
+
+    async def _understand(
+        self, pause: int, decode: _Decode, pcm: NDArray[np.int16], deadline_s: float
+    ) -> Transcript:
+        """Decodes the words up to a pause, and begins to answer them where there is room."""
+        decode.job = self._recognise(pcm, deadline_s)
+        transcript = await self._transcript(decode.job, len(pcm))
+        text = transcript.text.strip()
+        if decode.dropped:
+            self._call.discarded(transcript.busy_s)
+        if decode.dropped or not self._call.guess(text, deadline_s):
+            self._call.read_ahead(text)
+        await self._act(self._ear.words(pause, text, time.monotonic()))
         return transcript
+
+    async def _hear_overlap(self, overlap: int) -> None:
+        """What was said over the agent decides whether it stops."""
+        pcm, now_s = self._ear.overlap_audio, time.monotonic()
+        try:
+            transcript = await self._transcript(self._recognise(pcm, now_s), len(pcm))
+        except Exception:  # the overlap ends undecided, and the agent goes on
+            log.exception("call %s: words over the agent were not recognised", self._call.call_id)
+            return
+        log.debug("call %s: over the agent: %r", self._call.call_id, transcript.text)
+        await self._act(self._ear.overlap_words(overlap, transcript.text, time.monotonic()))
+
+    def _recognise(
+        self, pcm: NDArray[np.int16], deadline_s: float, *, guess: bool = False
+    ) -> Scheduled[Transcript]:
+        engines = self._call.engines
+        job = partial(engines.stt.transcribe, pcm, self._rate_hz)
+        return engines.schedule.submit(job, deadline_s, kind="stt", guess=guess)
+
+    async def _transcript(self, job: Scheduled[Transcript], samples: int) -> Transcript:
+        async with asyncio.timeout(DECODE_LIMIT_S):
+            transcript = await asyncio.wrap_future(job)
+        self._call.decoded(transcript.text.strip(), samples / self._rate_hz, transcript.busy_s)
+        return transcript
+
+    def _decode_early(self, at_s: float) -> None:
+        """Has the model read what was said so far, while the caller goes on."""
+        self._early_due_s = at_s + EARLY_EVERY_S
+        if self._call.agent_busy or (self._early is not None and not self._early.done()):
+            return
+        if self._call.guessing.room(WORDS_LOAD):
+            self._early = self._own(self._read_early(self._ear.utterance, at_s), "stt-early")
+
+    async def _read_early(self, pcm: NDArray[np.int16], at_s: float) -> None:
+        try:
+            job = self._recognise(pcm, at_s + EARLY_EVERY_S, guess=True)
+            transcript = await self._transcript(job, len(pcm))
+        except (GuessDropped, QueueFull) as error:
+            log.debug("call %s: nothing decoded ahead: %s", self._call.call_id, error)
+            return
+        except Exception:  # what is said is decoded again at the end, and told of there
+            log.exception("call %s: words were not recognised ahead", self._call.call_id)
+            return
+        self._call.discarded(transcript.busy_s)
+        if self._early_due_s < math.inf:
+            self._call.read_ahead(transcript.text.strip())
 
     async def _judge(
         self, pause: int, decode: _Decode, pcm: NDArray[np.int16], deadline_s: float
@@ -165,11 +268,11 @@ class Hearing(FrameProcessor):
 
         try:
             async with asyncio.timeout(DECODE_LIMIT_S):
-                probability, busy_s = await self._call.run_engine(job, deadline_s)
+                probability, busy_s = await self._call.run_engine(job, deadline_s, kind="turn")
         except Exception:  # the silence alone will end the turn, a second later
             log.exception("call %s: the turn model failed", self._call.call_id)
             return
-        decode.turn_busy_s = busy_s
+        decode.turn_busy_s += busy_s
         self._call.judged(busy_s)
         log.debug("call %s: pause %d complete %.2f", self._call.call_id, pause, probability)
         await self._act(self._ear.judge(pause, probability, time.monotonic()))
@@ -177,8 +280,14 @@ class Hearing(FrameProcessor):
     def _drop(self, pause: int) -> None:
         """What was decoded for this pause is void; a decode not yet begun is not begun."""
         decode = self._decodes.pop(pause, None)
-        if decode is not None:
+        if decode is None:
+            return
+        decode.dropped = True
+        if decode.job is None:
             decode.transcript.cancel()
+        else:
+            # Has no effect on one that runs, whose words are read ahead.
+            decode.job.cancel()
 
     async def _finish(self, ended: TurnEnded) -> None:
         decode = self._decodes.pop(ended.pause)
@@ -190,6 +299,9 @@ class Hearing(FrameProcessor):
             await self._apologise()
             return
         text = transcript.text.strip()
+        if text and self._call.agent_speaking and is_backchannel(text):
+            self._call.no_words()
+            return
         if text and self._call.agent_busy:
             # What was heard of the answer comes before these words in the history.
             await self._interrupt()
@@ -263,6 +375,7 @@ class Hearing(FrameProcessor):
         for pause in list(self._decodes):
             self._drop(pause)
         self._ear.restart()
+        self._call.guessing.drop()
         self._call.no_words()
 
     async def _apologise(self) -> None:
@@ -273,3 +386,13 @@ class Hearing(FrameProcessor):
         if self._call.begin_answer(turn):
             await self.push_frame(ClauseFrame(turn, APOLOGY))
             await self.push_frame(AnswerEndFrame(turn))
+
+
+def reference_resamplers(from_hz: int, to_hz: int) -> list[Resampler]:
+    """What takes the outgoing audio to the rate of the incoming."""
+    if from_hz == to_hz:
+        return []
+    if max(from_hz, to_hz) % min(from_hz, to_hz) == 0:
+        return [Resampler(from_hz, to_hz)]
+    between_hz = math.lcm(from_hz, to_hz)
+    return [Resampler(from_hz, between_hz), Resampler(between_hz, to_hz)]

@@ -3,8 +3,6 @@
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
-from functools import partial
 
 import numpy as np
 import soxr
@@ -13,12 +11,13 @@ from pipecat.frames.frames import Frame, TTSAudioRawFrame, TTSStoppedFrame
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
 from agent.call import Call
+from agent.clause_voice import ClauseVoice
 from agent.conversation import SpokenClause
 from agent.engines import APOLOGY
 from agent.frames import AnswerEndFrame, ClauseFrame
 from agent.text import speakable
 from agent.turn import Turn
-from models.tts.base import AudioChunk
+from models.tts.onset import LeadingSilence
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +25,6 @@ AHEAD_S = 4.0
 """Speech is made at most this far ahead of what was played: a barge-in throws it away."""
 SENTENCE_PAUSE_S = 0.15
 """Silence between sentences, which are synthesised apart."""
-CHUNK_LIMIT_S = 20.0
-"""A chunk of audio that takes longer is given up."""
 
 
 class Speaking(FrameProcessor):
@@ -45,22 +42,27 @@ class Speaking(FrameProcessor):
         """Speaks clauses; passes everything else on."""
         await super().process_frame(frame, direction)
         if isinstance(frame, ClauseFrame):
-            await self._speak(frame.turn, speakable(frame.text))
+            await self._speak(frame)
             return
         if isinstance(frame, AnswerEndFrame):
             # Makes the transport send what is left over of less than a packet.
             await self.push_frame(TTSStoppedFrame())
         await self.push_frame(frame, direction)
 
-    async def _speak(self, turn: Turn, text: str) -> None:
+    async def _speak(self, frame: ClauseFrame) -> None:
+        turn, text = frame.turn, speakable(frame.text)
         if not text:
             return
         await self._pause_after_sentence(turn)
-        clause = SpokenClause(text, turn.spoken.samples)
+        clause = SpokenClause(text, turn.spoken.samples, filler=frame.filler)
         turn.spoken.clauses.append(clause)
         turn.characters += len(text)
+        voice = frame.voice
+        if voice is None:
+            voice = ClauseVoice(self._call.engines, text)
+            turn.voices.append(voice)
         try:
-            await self._synthesize(turn, clause)
+            await self._synthesize(turn, clause, voice)
         except Exception as error:  # of whatever kind, one clause fails and not the call
             log.exception("call %s: speech synthesis failed", self._call.call_id)
             self._call.failed(f"speech synthesis failed: {error}")
@@ -68,33 +70,27 @@ class Speaking(FrameProcessor):
                 turn.spoken.clauses.remove(clause)
             if not turn.apologised:
                 turn.apologised = True
-                await self._speak(turn, APOLOGY)
+                await self._speak(ClauseFrame(turn, APOLOGY))
         clause.complete = True
 
-    async def _synthesize(self, turn: Turn, clause: SpokenClause) -> None:
-        engines = self._call.engines
+    async def _synthesize(self, turn: Turn, clause: SpokenClause, voice: ClauseVoice) -> None:
+        tts = self._call.engines.tts
         # One resampler a clause, flushed at its end, so that no audio is lost or late.
         resampler = soxr.ResampleStream(
-            engines.tts.sample_rate_hz, self._rate_hz, 1, dtype="int16", quality="HQ"
+            tts.sample_rate_hz, self._rate_hz, 1, dtype="int16", quality="HQ"
         )
-        phrase = engines.phrases.get(clause.text)
-        chunks: Iterator[AudioChunk] = (
-            iter(phrase) if phrase is not None else engines.tts.synthesize(clause.text)
-        )
-        step = partial(next, chunks, None)
+        # The caller waits for the first word, not for the silence before it.
+        first = clause is turn.spoken.clauses[0]
+        silence = LeadingSilence(tts.sample_rate_hz) if first else None
         while True:
             await self._stay_near(turn)
-            if phrase is not None:
-                chunk = step()
-            else:
-                async with asyncio.timeout(CHUNK_LIMIT_S):
-                    chunk = await self._call.run_engine(step, self._silence_at_s(turn))
-                if chunk is not None:
-                    turn.tts_busy_s += chunk.busy_s
+            chunk = await voice.next(self._silence_at_s(turn))
             pcm = chunk.pcm if chunk is not None else np.zeros(0, np.int16)
+            if silence is not None:
+                pcm = silence.trim(pcm)
             audio = resampler.resample_chunk(pcm, last=chunk is None)
-            if turn.first_audio_s is None and chunk is not None:
-                turn.first_audio_s = time.monotonic()
+            if turn.first_audio_s is None and not clause.filler:
+                turn.first_audio_s = voice.started_s
             await self._send(clause, audio)
             if chunk is None:
                 return

@@ -1,0 +1,89 @@
+"""The audio of one clause: made piece by piece, the beginning perhaps before it is wanted."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Iterator
+from functools import partial
+
+from agent.engines import Engines
+from models.schedule import Scheduled
+from models.tts.base import AudioChunk
+
+CHUNK_LIMIT_S = 20.0
+"""A chunk of audio that takes longer is given up."""
+HELD_S = 0.5
+"""How much of a guessed answer is made before it is wanted: what follows is made while it plays."""
+
+
+class ClauseVoice:
+    """One clause on its way to audio, at the synthesiser's own rate; lives on one event loop."""
+
+    def __init__(self, engines: Engines, text: str) -> None:
+        self.text = text
+        """As it is spoken: words, no signs."""
+        self.busy_s = 0.0
+        """Seconds of the engine's time so far."""
+        self.started_s: float | None = None
+        """When its first audio was there."""
+        self._engines = engines
+        phrase = engines.phrases.get(text)
+        self._ready = phrase is not None
+        self._chunks: Iterator[AudioChunk] = (
+            iter(phrase) if phrase is not None else engines.tts.synthesize(text)
+        )
+        self._held: deque[AudioChunk | None] = deque()
+        self._making = asyncio.Lock()
+        self._wanted = False
+        self._job: Scheduled[AudioChunk | None] | None = None
+
+    async def hold(self, deadline_s: float) -> None:
+        """Makes the beginning, `HELD_S` of sound, as a guess, unless it is wanted before.
+
+        ``deadline_s``: when it will be wanted, on the monotonic clock. Raises what the engine
+        raises.
+        """
+        held_s = 0.0
+        while not self._wanted and held_s < HELD_S:
+            async with self._making:
+                if self._wanted:
+                    return
+                chunk = await self._make(deadline_s, guess=True)
+                self._held.append(chunk)
+            if chunk is None:
+                return
+            held_s += len(chunk.pcm) / self._engines.tts.sample_rate_hz
+
+    def want(self) -> None:
+        """It is no guess any more: what waits goes before guesses."""
+        self._wanted = True
+        if self._job is not None:
+            self._job.confirm(time.monotonic())
+
+    async def next(self, deadline_s: float) -> AudioChunk | None:
+        """The next piece, in order; None after the last.
+
+        ``deadline_s``: when its caller would hear silence. Raises what the engine raises,
+        TimeoutError after `CHUNK_LIMIT_S`.
+        """
+        self.want()
+        async with asyncio.timeout(CHUNK_LIMIT_S), self._making:
+            if self._held:
+                return self._held.popleft()
+            return await self._make(deadline_s, guess=False)
+
+    async def _make(self, deadline_s: float, *, guess: bool) -> AudioChunk | None:
+        step = partial(next, self._chunks, None)
+        if self._ready:
+            chunk = step()
+        else:
+            self._job = self._engines.schedule.submit(step, deadline_s, kind="tts", guess=guess)
+            try:
+                chunk = await asyncio.wrap_future(self._job)
+            finally:
+                self._job = None
+        if chunk is not None:
+            self.busy_s += 0.0 if self._ready else chunk.busy_s
+            if self.started_s is None:
+                self.started_s = time.monotonic()
+        return chunk
