@@ -60,6 +60,8 @@ class _Decode:
     job: Scheduled[Transcript] | None = None
     dropped: bool = False
     """The caller went on: nobody waits for it."""
+    words_s: float | None = None
+    """When the words were there."""
     turn_busy_s: float = 0.0
 
 
@@ -83,7 +85,7 @@ class Hearing(FrameProcessor):
         self._echo_reference = reference_resamplers(call.rate_out_hz, self._rate_hz)
         call.on_played = self._played
         self._decodes: dict[int, _Decode] = {}
-        self._early: asyncio.Task[None] | None = None
+        self._early: Scheduled[Transcript] | None = None
         """Decodes what was said so far, while the caller goes on."""
         self._early_due_s = math.inf
         # Pipecat's own tasks swallow what goes wrong in them; these are awaited for it.
@@ -149,6 +151,9 @@ class Hearing(FrameProcessor):
                     self._early_due_s = time.monotonic() + EARLY_EVERY_S
                 case PauseBegan(pause=pause, speech_end_s=speech_end_s):
                     self._early_due_s = math.inf
+                    if self._early is not None:
+                        # Has no effect on one that runs.
+                        self._early.cancel()
                     self._call.guessing.paused()
                     self._begin_decode(pause, speech_end_s)
                 case JudgeAgain(pause=pause):
@@ -204,6 +209,7 @@ class Hearing(FrameProcessor):
         """Decodes the words up to a pause, and begins to answer them where there is room."""
         decode.job = self._recognise(pcm, deadline_s)
         transcript = await self._transcript(decode.job, len(pcm))
+        decode.words_s = time.monotonic()
         text = transcript.text.strip()
         if decode.dropped:
             self._call.discarded(transcript.busy_s)
@@ -241,14 +247,20 @@ class Hearing(FrameProcessor):
         self._early_due_s = at_s + EARLY_EVERY_S
         if self._call.agent_busy or (self._early is not None and not self._early.done()):
             return
-        if self._call.guessing.room(WORDS_LOAD):
-            self._early = self._own(self._read_early(self._ear.utterance, at_s), "stt-early")
-
-    async def _read_early(self, pcm: NDArray[np.int16], at_s: float) -> None:
+        if not self._call.guessing.room(WORDS_LOAD):
+            return
+        pcm = self._ear.utterance
         try:
-            job = self._recognise(pcm, at_s + EARLY_EVERY_S, guess=True)
-            transcript = await self._transcript(job, len(pcm))
-        except (GuessDropped, QueueFull) as error:
+            self._early = self._recognise(pcm, at_s + EARLY_EVERY_S, guess=True)
+        except QueueFull as error:
+            log.debug("call %s: nothing decoded ahead: %s", self._call.call_id, error)
+        else:
+            self._own(self._read_early(self._early, len(pcm)), "stt-early")
+
+    async def _read_early(self, job: Scheduled[Transcript], samples: int) -> None:
+        try:
+            transcript = await self._transcript(job, samples)
+        except GuessDropped as error:
             log.debug("call %s: nothing decoded ahead: %s", self._call.call_id, error)
             return
         except Exception:  # what is said is decoded again at the end, and told of there
@@ -311,7 +323,7 @@ class Hearing(FrameProcessor):
             return
         turn.speech_end_s = ended.speech_end_s
         turn.end_of_turn_s = ended.at_s
-        turn.transcript_s = time.monotonic()
+        turn.transcript_s = decode.words_s
         turn.audio_in_s = decode.audio_s
         turn.stt_busy_s = transcript.busy_s
         turn.turn_busy_s = decode.turn_busy_s
