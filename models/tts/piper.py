@@ -19,12 +19,9 @@ from piper.config import PiperConfig
 from models.errors import EngineError, ModelCorrupt
 from models.onnx_session import open_session
 from models.tts.base import AudioChunk
-from models.tts.piper_split import CannotSplit, SplitVoice, open_split
-
-# Frames of 11.6 ms at the usual 22,050 Hz: 140 ms of sound to begin with, then windows that
-# double, since each costs its overlap again, up to 1.1 s, so that a barge-in soon stops the work.
-_FIRST_FRAMES = 12
-_LONGEST_FRAMES = 96
+from models.tts.piper_graph import CannotSplit
+from models.tts.piper_split import SplitVoice, open_split
+from models.tts.windows import windows
 
 
 class Piper:
@@ -35,13 +32,16 @@ class Piper:
         self.device = device
         config = _config(path)
         self._split: SplitVoice | None = None
-        session: Any
+        self.whole_because: str | None = None
+        """Why audio does not come inside a sentence; None where it does."""
+        session: Any = None
         try:
             self._split = open_split(path, device=device, threads=threads)
-            session = self._split.encoder
         except CannotSplit as error:
+            self.whole_because = str(error)
             logger.warning("{}: a chunk is a whole sentence: {}", self.name, error)
             session = open_session(path, device=device, threads=threads)
+        # Beside a split voice it only turns text into phoneme ids.
         self._voice: PiperVoice | None = PiperVoice(session=session, config=config)
         self.sample_rate_hz = config.sample_rate
         # Scaling a sentence to its own peak, piper's habit, would need its last sample before its
@@ -54,7 +54,7 @@ class Piper:
     @property
     def streams(self) -> bool:
         """Whether audio comes inside a sentence; False: a chunk is a whole sentence."""
-        return self._split is not None
+        return self.whole_because is None
 
     def synthesize(self, text: str) -> Iterator[AudioChunk]:
         """Yields the clause's audio; each ``next()`` blocks until its chunk is made.
@@ -83,23 +83,17 @@ class Piper:
         try:
             for phonemes in voice.phonemize(text):
                 ids = voice.phonemes_to_ids(phonemes)
-                made = np.asarray(voice.phoneme_ids_to_audio(ids, self._style))
                 if split is None:
-                    yield np.ravel(made)
-                else:
-                    yield from _windows(split, made)
+                    yield np.ravel(np.asarray(voice.phoneme_ids_to_audio(ids, self._style)))
+                    continue
+                scales = voice.config
+                sentence = split.begin(
+                    ids, scales.noise_scale, scales.length_scale, scales.noise_w_scale
+                )
+                for start, end in windows(sentence.frames):
+                    yield sentence.decode(start, end)
         except RuntimeError as error:
             raise EngineError(f"{self.name}: {error}") from error
-
-
-def _windows(split: SplitVoice, made: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
-    latent = made.reshape(1, split.shape.channels, -1)
-    frames = latent.shape[2]
-    start, length = 0, _FIRST_FRAMES
-    while start < frames:
-        end = start + length if start + length + _FIRST_FRAMES <= frames else frames
-        yield split.decode(latent, start, end)
-        start, length = end, min(2 * length, _LONGEST_FRAMES)
 
 
 def _config(path: Path) -> PiperConfig:
