@@ -16,6 +16,8 @@ from typing import IO
 
 import psutil
 
+from latency_bench.leash import leashed
+
 STOP_LIMIT_S = 15.0
 STATUS_LIMIT_S = 2.0
 TAIL_LINES = 20
@@ -26,7 +28,8 @@ class BoxFailed(Exception):
 
 
 class BoxProcess:
-    """``offhook serve`` as a child; an async context manager that leaves nothing running.
+    """``offhook serve`` as a child; an async context manager that leaves nothing running, not even
+    where this process is killed.
 
     ``arguments``: what precedes ``serve``, such as ``--config FILE``. ``environ`` is added to
     this process's environment. What the box prints goes to ``log``.
@@ -44,7 +47,7 @@ class BoxProcess:
         self.log = log
         self.ready_s = 0.0
         """Seconds from the start of the process to its first answer on ``/api/status``."""
-        self._command = (*program, *arguments, "serve")
+        self._command = leashed((*program, *arguments, "serve"))
         self._environ = {**os.environ, **(environ or {})}
         self._child: subprocess.Popen[bytes] | None = None
         self._started_s = 0.0

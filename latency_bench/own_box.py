@@ -15,6 +15,7 @@ from typing import Any
 import tomlkit
 
 from latency_bench.box_process import BoxProcess, free_port
+from latency_bench.leash import leashed
 from latency_bench.target import Door, Target, TargetError
 
 READY_LIMIT_S = 120.0
@@ -92,7 +93,7 @@ async def own_box(
 async def _person() -> AsyncIterator[int]:
     """Somebody who picks up and says back what is said; the port of their telephone."""
     child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "latency_bench.tone_agent"),
+        *leashed((sys.executable, "-m", "latency_bench.tone_agent")),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from agent.config import Config
+from latency_bench.leash import leashed
 from models.device import choose_device
 from models.llm.requantise import NEAREST, WORTHWHILE, requantised
 from models.loading import locate
@@ -69,7 +70,7 @@ async def llama_server(command: Sequence[str]) -> AsyncIterator[str]:
     Raises ServerFailed.
     """
     child = await asyncio.create_subprocess_exec(
-        *command,
+        *leashed(command),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,

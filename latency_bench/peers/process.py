@@ -7,9 +7,11 @@ import sys
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from latency_bench.leash import leashed
 from latency_bench.target import Target
 
 Peer = Literal["stock-pipecat"]
@@ -28,7 +30,30 @@ ADDRESSES: Mapping[PeerDoor, str] = {
 
 
 class PeerFailed(Exception):
-    """The peer did not come up; the message ends with its last words."""
+    """The peer did not come up, or died; the message ends with its last words."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerProcess:
+    """A peer that is up and warm."""
+
+    name: str
+    target: Target
+    """Whom to call."""
+    _child: asyncio.subprocess.Process
+    _tail: deque[str] = field(default_factory=deque)
+
+    @property
+    def pid(self) -> int:
+        """The first of its processes."""
+        return self._child.pid
+
+    def check(self) -> None:
+        """Raises PeerFailed where it has ended."""
+        if self._child.returncode is not None:
+            raise PeerFailed(
+                f"{self.name} ended with exit status {self._child.returncode}{_said(self._tail)}"
+            )
 
 
 @asynccontextmanager
@@ -41,7 +66,29 @@ async def start(
     arguments: Sequence[str] = (),
     ready_limit_s: float = READY_LIMIT_S,
 ) -> AsyncIterator[Target]:
-    """Runs the peer on loopback and yields whom to call once it is warm.
+    """Runs the peer on loopback and yields whom to call once it is warm: `running`."""
+    async with running(
+        name,
+        door=door,
+        otlp_url=otlp_url,
+        config=config,
+        arguments=arguments,
+        ready_limit_s=ready_limit_s,
+    ) as peer:
+        yield peer.target
+
+
+@asynccontextmanager
+async def running(
+    name: str,
+    *,
+    door: PeerDoor = "webrtc",
+    otlp_url: str | None = None,
+    config: Path | None = None,
+    arguments: Sequence[str] = (),
+    ready_limit_s: float = READY_LIMIT_S,
+) -> AsyncIterator[PeerProcess]:
+    """Runs the peer on loopback and yields it once it is warm.
 
     ``otlp_url`` is where it sends its spans, such as ``http://127.0.0.1:4318/v1/traces``;
     ``config`` a configuration of the box, whose models, words and limits the peer then has.
@@ -57,7 +104,7 @@ async def start(
     # A session of its own: Ctrl-C reaches the bench alone, and the peer's own children can be
     # ended with it.
     child = await asyncio.create_subprocess_exec(
-        *command,
+        *leashed(command),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -77,7 +124,7 @@ async def start(
             ) from error
         if not port:
             raise PeerFailed(f"{name} ended before it was ready{_said(tail)}")
-        yield Target(door, ADDRESSES[door].format(port=port))
+        yield PeerProcess(name, Target(door, ADDRESSES[door].format(port=port)), child, tail)
     finally:
         await asyncio.shield(_stop(child, reading))
 

@@ -8,9 +8,11 @@ every choice. Nothing here is of Offhook but the models' files, the words and th
 
 import argparse
 import asyncio
+import functools
 import os
 import socket
 import sys
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, WebSocket
+from faster_whisper import WhisperModel
 from loguru import logger
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -36,6 +39,7 @@ from pipecat.runner.utils import parse_telephony_websocket
 from pipecat.serializers.twilio import TwilioFrameSerializer
 from pipecat.services.openai.llm import OpenAILLMService
 from pipecat.services.piper.tts import PiperTTSService
+from pipecat.services.whisper import stt as whisper_stt
 from pipecat.services.whisper.stt import WhisperSTTService
 from pipecat.transports.base_transport import BaseTransport, TransportParams
 from pipecat.transports.smallwebrtc.connection import SmallWebRTCConnection
@@ -50,6 +54,7 @@ from pipecat.transports.websocket.fastapi import (
 )
 from pipecat.utils.tracing.setup import setup_tracing
 from pipecat.workers.runner import WorkerRunner
+from piper import PiperVoice
 
 from agent.config import Config, load_config
 from agent.sections import ConfigError
@@ -82,21 +87,37 @@ class Parts:
     context: LLMContextAggregatorPair
 
 
+def share_models() -> None:
+    """Has every call's services use one recogniser and one voice, instead of loading their own.
+
+    Theirs would take some 4 s of processor time a call, while others talk.
+    """
+    whisper_stt.WhisperModel = functools.cache(WhisperModel)  # type: ignore[attr-defined]
+    PiperVoice.load = staticmethod(functools.cache(PiperVoice.load))  # type: ignore[method-assign]
+
+
 class StockPipecat:
     """Answers calls, each with a pipeline of its own, as `run_bot` of the quickstart does."""
 
-    def __init__(self, config: Config, llm_url: str, *, traced: bool) -> None:
+    def __init__(self, config: Config, llm_url: str, *, traced: bool, ahead: int = 1) -> None:
         self._config = config
         self._llm_url = llm_url
         self._traced = traced
-        self._spare: Parts | None = None
+        self._ahead = ahead
+        self._spare: deque[Parts] = deque()
+        self._loading = asyncio.Lock()
         self._calls: set[asyncio.Task[None]] = set()
-        self._talking = 0
 
     async def prepare(self) -> None:
-        """Loads the next call's services ahead, and has the recogniser work once."""
-        parts = self._spare = self._load()
-        async for _ in parts.stt.run_stt(bytes(2 * WARM_UP_SAMPLES)):
+        """Makes the services of the next ``ahead`` calls."""
+        async with self._loading:
+            while len(self._spare) < self._ahead:
+                # On a thread: on the loop it would hold up whoever talks.
+                self._spare.append(await asyncio.to_thread(self._load))
+
+    async def warm_up(self) -> None:
+        """Has the recogniser work once."""
+        async for _ in self._spare[0].stt.run_stt(bytes(2 * WARM_UP_SAMPLES)):
             pass
 
     def begin(self, call: Coroutine[Any, Any, None]) -> None:
@@ -115,21 +136,16 @@ class StockPipecat:
         self, transport: BaseTransport, params: PipelineParams, conversation_id: str
     ) -> None:
         """One call, from its connection to its end."""
-        self._talking += 1
-        try:
-            await self._run(transport, params, conversation_id)
-        finally:
-            self._talking -= 1
+        await self._run(transport, params, conversation_id)
         await asyncio.to_thread(_flush)
-        # Loading holds up whoever talks, and whoever ends the peer together with the call.
+        # Loading holds up whoever ends the peer together with the call.
         await asyncio.sleep(REST_S)
-        if not self._talking and self._spare is None:
-            await self.prepare()
+        await self.prepare()
 
     async def _run(
         self, transport: BaseTransport, params: PipelineParams, conversation_id: str
     ) -> None:
-        parts, self._spare = self._spare or self._load(), None
+        parts = self._spare.popleft() if self._spare else self._load()
         pipeline = Pipeline(
             [
                 transport.input(),
@@ -260,16 +276,18 @@ def twilio_app(peer: StockPipecat) -> FastAPI:
 APPS: dict[str, Callable[[StockPipecat], FastAPI]] = {"webrtc": webrtc_app, "twilio": twilio_app}
 
 
-async def serve(config: Config, port: int, door: str, otlp: str | None) -> None:
-    """Serves until a signal comes."""
+async def serve(config: Config, port: int, door: str, otlp: str | None, calls: int) -> None:
+    """Serves until a signal comes. ``calls``: how many at once are expected."""
     if otlp is not None:
         setup_tracing("stock-pipecat", exporter=OTLPSpanExporter(endpoint=otlp))
+    share_models()
     weights = await asyncio.to_thread(weights_of, config)
     command = command_of(weights, ALIAS, config.models.llm_threads, config.llm.context_tokens)
     async with llama_server(command) as llm_url:
         await warm_up(llm_url, ALIAS, config.agent.persona)
-        peer = StockPipecat(config, llm_url, traced=otlp is not None)
+        peer = StockPipecat(config, llm_url, traced=otlp is not None, ahead=calls)
         await peer.prepare()
+        await peer.warm_up()
         with socket.create_server(("127.0.0.1", port)) as listening:
             settings = uvicorn.Config(APPS[door](peer), log_config=None, access_log=False)
             server = uvicorn.Server(settings)
@@ -294,12 +312,20 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=0, help="0 takes any free port")
     parser.add_argument("--door", choices=sorted(APPS), default="webrtc")
     parser.add_argument("--otlp", metavar="URL", help="send spans there (OTLP over HTTP)")
+    parser.add_argument(
+        "--calls",
+        type=int,
+        default=1,
+        metavar="N",
+        help="load the services of so many calls ahead (default: 1)",
+    )
     parser.add_argument("--config", type=Path, help="the box's settings, for models and words")
     args = parser.parse_args(argv)
     logger.remove()
     logger.add(sys.stderr, level=os.environ.get("LOGURU_LEVEL", "WARNING"))
     try:
-        asyncio.run(serve(load_config(args.config, os.environ), args.port, args.door, args.otlp))
+        config = load_config(args.config, os.environ)
+        asyncio.run(serve(config, args.port, args.door, args.otlp, args.calls))
     except (ConfigError, ModelError, ServerFailed, OSError) as error:
         print(f"stock-pipecat: {error}", file=sys.stderr)
         return 1
