@@ -74,7 +74,7 @@ class QueueRules:
     exclusive: Collection[str] = frozenset()
     """Kinds of which one run at a time is under way."""
     equally_urgent_s: float = 0.15
-    """Deadlines so near each other may share a run."""
+    """Deadlines so near each other may share a run; all that are past count as now."""
     far_s: float = 1.0
     """A deadline further off can wait."""
 
@@ -212,7 +212,8 @@ class JobQueue(Generic[P]):
             return []
         alike: list[Job[P]] = []
         rival: Job[P] | None = None
-        latest_s = first.deadline_s + self.rules.equally_urgent_s
+        # Whatever is late is as urgent as anything can be.
+        latest_s = max(first.deadline_s, now_s) + self.rules.equally_urgent_s
         for deadline_s, _, job in self._ordinary:
             if job is first:
                 continue
