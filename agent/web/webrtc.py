@@ -7,10 +7,11 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from aiortc.jitterbuffer import JitterBuffer
+from aiortc.rtcrtpreceiver import RemoteStreamTrack
 from aiortc.sdp import SessionDescription
 from pipecat.frames.frames import Frame, InterruptionFrame
 from pipecat.processors.frame_processor import FrameDirection
@@ -24,6 +25,7 @@ from pipecat.transports.smallwebrtc.transport import (
 from agent.box import Box
 from agent.call import Call
 from agent.web.audio_track import AudioTrack
+from agent.web.packet_inlet import OpusInlet
 from telephony.resampling import Resampler
 from telephony.transport import HangupCause
 
@@ -80,7 +82,7 @@ async def answer_offer(box: Box, sdp: str, caller: str) -> dict[str, str]:
     try:
         async with asyncio.timeout(ANSWER_LIMIT_S):
             await connection.initialize(sdp=sdp, type="offer")
-        _hear_at_once(connection)
+        speaks_opus = _hear_at_once(connection)
     except BaseException as error:  # a request cancelled at shutdown gives its place back too
         await connection.disconnect()
         await box.refuse(call)
@@ -88,6 +90,8 @@ async def answer_offer(box: Box, sdp: str, caller: str) -> dict[str, str]:
             raise
         raise BadOffer(f"the offer could not be answered: {error}") from error
     track = AudioTrack(RATE_OUT_HZ, call.gate, _played_to(call))
+    if speaks_opus:
+        track.speak_opus()
     transport = _Transport(
         connection,
         track,
@@ -106,7 +110,7 @@ async def answer_offer(box: Box, sdp: str, caller: str) -> dict[str, str]:
     async def on_connected(*_: object) -> None:
         if run.is_connected:
             return
-        # The transport has just made a track of its own; this one costs less than half.
+        # The transport has just made a track of its own.
         transport._client._audio_output_track = track  # type: ignore[assignment]
         connection.replace_audio_track(track)
         run.connected()
@@ -159,14 +163,19 @@ def _played_to(call: Call) -> Callable[[bytes, int, float], None]:
     return played
 
 
-def _hear_at_once(connection: SmallWebRTCConnection) -> None:
-    """Takes aiortc's 80 ms of jitter buffer off the caller's audio.
+def _hear_at_once(connection: SmallWebRTCConnection) -> bool:
+    """Takes aiortc's 80 ms of jitter buffer off the caller's audio; whether Opus was agreed on.
 
-    It smooths playback, and nobody here plays: the recogniser takes audio as it comes. What
-    is left puts packets back in order, at the price of one.
+    It smooths playback, and nobody here plays: the recogniser takes audio as it comes. With
+    another codec than Opus one packet waits, which puts them back in order.
     """
+    answer = SessionDescription.parse(connection.get_answer()["sdp"])
+    has_opus = answer.media[0].rtp.codecs[0].mimeType.lower() == "audio/opus"
     receiver = connection.pc.getTransceivers()[0].receiver
-    setattr(receiver, AUDIO_JITTER_BUFFER, JitterBuffer(capacity=16, prefetch=1))
+    heard = cast(RemoteStreamTrack, receiver.track)
+    buffer = OpusInlet(heard._queue) if has_opus else JitterBuffer(capacity=16, prefetch=1)
+    setattr(receiver, AUDIO_JITTER_BUFFER, buffer)
+    return has_opus
 
 
 def _send(connection: SmallWebRTCConnection, event: dict[str, Any]) -> None:
