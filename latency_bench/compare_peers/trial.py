@@ -51,6 +51,7 @@ class Lasting:
     """At least so many are counted, if that can be had in `LONGEST` times ``seconds``."""
     habits: Habits
     seed: int = 1
+    pace: Pace = field(default_factory=Pace)
 
     def ramp_s(self, calls: int) -> float:
         """Within which the first call of each line comes, before anything counts."""
@@ -238,7 +239,7 @@ class _Run:
             target=self._agent.target_of(self._trial.door),
             parts=parts,
             background=None,
-            pace=Pace(),
+            pace=self._lasting.pace,
             limit_s=limit_s,
             run_began_s=self._run_began_s,
             folder=self._folder if kept else None,
