@@ -1,10 +1,23 @@
 """What every speech recogniser offers."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+Utterance = tuple[NDArray[np.int16], int]
+"""Mono PCM16, shape (samples,), and its rate in Hz."""
+
+
+class NotWanted(Exception):
+    """A decode was left undone, since its words were not wanted any more."""
+
+
+def always() -> bool:
+    """Says that words are wanted."""
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +35,7 @@ class Transcript:
     tokens: int
     """Tokens decoded."""
     busy_s: float
-    """Seconds of processor time that the engine was occupied."""
+    """Seconds that the engine was occupied; of a batch, this utterance's share."""
 
 
 class SpeechRecognizer(Protocol):
@@ -32,10 +45,21 @@ class SpeechRecognizer(Protocol):
     device: str
     """``cpu`` or ``cuda``."""
 
-    def transcribe(self, pcm: NDArray[np.int16], sample_rate_hz: int) -> Transcript:
+    def transcribe(
+        self, pcm: NDArray[np.int16], sample_rate_hz: int, *, wanted: Callable[[], bool] = always
+    ) -> Transcript:
         """Blocks until decoded. ``pcm``: mono, shape (samples,), at any usual rate.
 
+        ``wanted`` is asked before each piece of work; raises NotWanted once it says no.
         Raises EngineError when the engine fails; never returns partial text.
+        """
+        ...
+
+    def transcribe_batch(self, utterances: Sequence[Utterance]) -> list[Transcript]:
+        """Blocks until all are decoded; in order, each as ``transcribe`` alone would say it.
+
+        Cheaper together than one by one, but the first is only had with the last. Raises
+        EngineError when the engine fails, for all of them.
         """
         ...
 

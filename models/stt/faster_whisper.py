@@ -5,10 +5,9 @@ shortest of three that leaves silence after the speech; a window that ends with 
 one under 10 s, makes the decoder run away.
 """
 
-import math
-import re
 import threading
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,11 +20,11 @@ from numpy.typing import NDArray
 
 from models.audio import at_rate
 from models.errors import EngineError, ModelCorrupt
-from models.stt.base import Transcript
+from models.stt.base import NotWanted, Transcript, Utterance, always
+from models.stt.gates import is_speech, repeats_itself
+from models.stt.log_mel import SAMPLE_RATE_HZ, LogMel
 from models.thread_name import thread_named
 
-_SAMPLE_RATE_HZ = 16000
-_HOP_SAMPLES = 160
 _LONGEST_S = 28.0
 
 _WINDOWS = ((4.0, 1000), (11.0, 1500), (_LONGEST_S, 3000))
@@ -35,23 +34,8 @@ _TOKENS_PER_S = 7.0
 _TOKENS_SLACK = 8
 _MAX_TOKENS = 200
 
-# (no-speech probability over, mean log probability under): where both hold, words are withheld.
-# Chosen on single spoken digits at 8 kHz, the hardest real speech (up to 0.88 at -0.76, 0.77 at
-# -1.23), against silence (0.99 at -0.8), noise and hold music (0.84-0.98 at -1.1 to -2.4).
-_NOT_SPEECH = ((0.6, -1.7), (0.82, -1.0), (0.93, math.inf))
-
-# What Whisper makes of noise because the ends of its training videos said so. A caller's own
-# "thank you" scores under 0.3.
-_PHANTOMS = {"", "you", "thank you", "thanks", "thank you for watching", "thanks for watching"}
-_PHANTOM_NO_SPEECH_PROBABILITY = 0.6
-
-# A bark or a cry becomes one word over and over; a caller who repeats herself scores lower.
-_REPEATED_NO_SPEECH_PROBABILITY = 0.3
-
-# (words of a phrase, words after it that repeat it) that real speech seldom has and a runaway
-# decoder has: "no no no no", "yes please" three times, any five words twice.
-_REPEATS = ((1, 3), (2, 4), (3, 3), (4, 4), (5, 5))
-_STUTTER = re.compile(r"(\w)\1{4}")
+_ENCODER_TOKENS = 20
+"""What encoding and the first token cost, in further tokens: how a batch's time is shared out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +45,53 @@ class _Decoded:
     log_probability: float
     no_speech_probability: float
     hit_limit: bool
+
+    @property
+    def ran_away(self) -> bool:
+        return self.hit_limit or repeats_itself(self.text)
+
+
+@dataclass(slots=True)
+class _Piece:
+    """Up to 28 s of one utterance, and what was made of it so far."""
+
+    audio: NDArray[np.float32]
+    window: int = 0
+    """Place in ``_WINDOWS``."""
+    busy_s: float = 0.0
+    decoded: _Decoded | None = None
+
+    def __post_init__(self) -> None:
+        duration_s = self.audio.size / SAMPLE_RATE_HZ
+        fitting = (n for n, (longest_s, _) in enumerate(_WINDOWS) if duration_s <= longest_s)
+        self.window = next(fitting)
+
+    @property
+    def frames(self) -> int:
+        return _WINDOWS[self.window][1]
+
+    @property
+    def kind(self) -> tuple[int, int]:
+        """Pieces of one kind are decoded together.
+
+        One limit of tokens holds for all of a batch. In the longest window, where one that ran
+        away is kept as it is, it has to be the piece's own.
+        """
+        last = self.window == len(_WINDOWS) - 1
+        return self.frames, self.token_limit if last else 0
+
+    @property
+    def token_limit(self) -> int:
+        likely = int(self.audio.size / SAMPLE_RATE_HZ * _TOKENS_PER_S)
+        return min(_MAX_TOKENS, likely + _TOKENS_SLACK)
+
+    def take(self, decoded: _Decoded) -> bool:
+        """Keeps it; whether that is final. One that ran away is tried in the next window."""
+        self.decoded = decoded
+        if not decoded.ran_away or self.window == len(_WINDOWS) - 1:
+            return True
+        self.window += 1
+        return False
 
 
 class FasterWhisper:
@@ -90,67 +121,94 @@ class FasterWhisper:
         )
         self._prompt = self._whisper.get_prompt(self._tokenizer, [], without_timestamps=True)
         self._suppressed = list(get_suppressed_tokens(self._tokenizer, [-1]))
+        self._log_mel = LogMel(self._whisper.feature_extractor.mel_filters)
         self._turn = threading.Lock()
 
-    def transcribe(self, pcm: NDArray[np.int16], sample_rate_hz: int) -> Transcript:
+    def transcribe(
+        self, pcm: NDArray[np.int16], sample_rate_hz: int, *, wanted: Callable[[], bool] = always
+    ) -> Transcript:
         """Blocks until decoded. ``pcm``: mono, shape (samples,), at any usual rate.
 
+        ``wanted`` is asked before each piece of work; raises NotWanted once it says no.
         Raises EngineError when the engine fails; never returns partial text.
         """
-        audio = at_rate(pcm, sample_rate_hz, _SAMPLE_RATE_HZ)
-        with self._turn:
-            started_s = time.perf_counter()
-            pieces = [self._decode(piece) for piece in split_at_quiet(audio)]
-            busy_s = time.perf_counter() - started_s
-        return _joined(pieces, self._language, busy_s)
+        return self._transcribe([(pcm, sample_rate_hz)], wanted)[0]
+
+    def transcribe_batch(self, utterances: Sequence[Utterance]) -> list[Transcript]:
+        """Blocks until all are decoded; in order, each as ``transcribe`` alone would say it.
+
+        Those that take the same window are decoded together. Raises EngineError when the engine
+        fails, for all of them.
+        """
+        return self._transcribe(utterances, always)
 
     def close(self) -> None:
         """Frees the model, once what it is decoding is done."""
         with self._turn:
             self._whisper.model.unload_model()
 
-    def _decode(self, audio: NDArray[np.float32]) -> _Decoded:
-        duration_s = audio.size / _SAMPLE_RATE_HZ
-        fitting = [frames for longest_s, frames in _WINDOWS if duration_s <= longest_s]
-        decoded = self._decode_in(audio, fitting[0])
-        for frames in fitting[1:]:
-            if not _ran_away(decoded):
-                break
-            decoded = self._decode_in(audio, frames)
-        return decoded
+    def _transcribe(
+        self, utterances: Sequence[Utterance], wanted: Callable[[], bool]
+    ) -> list[Transcript]:
+        spoken = [
+            [_Piece(part) for part in split_at_quiet(at_rate(pcm, rate_hz, SAMPLE_RATE_HZ))]
+            for pcm, rate_hz in utterances
+        ]
+        left = [piece for pieces in spoken for piece in pieces]
+        with self._turn:
+            while left:
+                if not wanted():
+                    raise NotWanted
+                kind = min(piece.kind for piece in left)
+                together = [piece for piece in left if piece.kind == kind]
+                final = self._decode(together)
+                left = [piece for piece in left if piece.kind != kind]
+                left += [p for p, done in zip(together, final, strict=True) if not done]
+        return [_joined(pieces, self._language) for pieces in spoken]
 
-    def _decode_in(self, audio: NDArray[np.float32], frames: int) -> _Decoded:
-        limit = min(_MAX_TOKENS, int(audio.size / _SAMPLE_RATE_HZ * _TOKENS_PER_S) + _TOKENS_SLACK)
+    def _decode(self, pieces: Sequence[_Piece]) -> list[bool]:
+        """Of one kind; whether each is final."""
+        began_s = time.perf_counter()
         # The silence is added to the audio, not to the mel: larger models err less so.
-        padding = frames * _HOP_SAMPLES - audio.size
-        mel = self._whisper.feature_extractor(audio, padding=padding)[np.newaxis, :, :frames]
+        mel = np.stack([self._log_mel(piece.audio, piece.frames) for piece in pieces])
         try:
             encoded = self._whisper.model.encode(get_ctranslate2_storage(mel))
-            result: Any = self._whisper.model.generate(
+            results: list[Any] = self._whisper.model.generate(
                 encoded,
-                [self._prompt],
+                [self._prompt] * len(pieces),
                 beam_size=1,
-                max_length=len(self._prompt) + limit,
+                max_length=len(self._prompt) + max(piece.token_limit for piece in pieces),
                 return_scores=True,
                 return_no_speech_prob=True,
                 suppress_blank=True,
                 suppress_tokens=self._suppressed,
-            )[0]
+            )
         except RuntimeError as error:
             raise EngineError(f"{self.name}: {error}") from error
+        final = [
+            piece.take(self._read(result, piece.token_limit))
+            for piece, result in zip(pieces, results, strict=True)
+        ]
+        took_s = time.perf_counter() - began_s
+        shares = [_ENCODER_TOKENS + len(result.sequences_ids[0]) for result in results]
+        for piece, share in zip(pieces, shares, strict=True):
+            piece.busy_s += took_s * share / sum(shares)
+        return final
+
+    def _read(self, result: Any, token_limit: int) -> _Decoded:
         tokens = result.sequences_ids[0]
         return _Decoded(
             text=self._tokenizer.decode(tokens).strip(),
             tokens=len(tokens),
             log_probability=result.scores[0] * len(tokens) / (len(tokens) + 1),
             no_speech_probability=result.no_speech_prob,
-            hit_limit=len(tokens) >= limit,
+            hit_limit=len(tokens) >= token_limit,
         )
 
 
 def split_at_quiet(audio: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     """Pieces of at most 28 s of 16 kHz audio, cut at the quietest 50 ms of the last 8 s of each."""
-    longest, back, step = (round(s * _SAMPLE_RATE_HZ) for s in (_LONGEST_S, 8.0, 0.05))
+    longest, back, step = (round(s * SAMPLE_RATE_HZ) for s in (_LONGEST_S, 8.0, 0.05))
     pieces = []
     while audio.size > longest:
         tail = audio[longest - back : longest]
@@ -161,51 +219,19 @@ def split_at_quiet(audio: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     return [*pieces, audio] if audio.size else pieces
 
 
-def repeats_itself(text: str) -> bool:
-    """Whether a phrase stands several times in a row, the last time perhaps in part.
-
-    Digits may honestly do so; the answer costs them a second look, not the words.
-    """
-    words = _words(text)
-    for length in range(1, len(words)):
-        enough = next(enough for least, enough in reversed(_REPEATS) if length >= least)
-        matching = 0
-        for here, later in zip(words, words[length:], strict=False):
-            matching = matching + 1 if here == later else 0
-            if matching >= enough:
-                return True
-    return _STUTTER.search(text) is not None
-
-
-def _ran_away(decoded: _Decoded) -> bool:
-    return decoded.hit_limit or repeats_itself(decoded.text)
-
-
-def is_speech(text: str, no_speech_probability: float, log_probability: float) -> bool:
-    """Whether decoded words were really said, rather than made up from noise."""
-    if any(no_speech_probability > over and log_probability < under for over, under in _NOT_SPEECH):
-        return False
-    if no_speech_probability > _PHANTOM_NO_SPEECH_PROBABILITY:
-        return " ".join(_words(text)) not in _PHANTOMS
-    return no_speech_probability <= _REPEATED_NO_SPEECH_PROBABILITY or not repeats_itself(text)
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"[\w']+", text.lower())
-
-
-def _joined(pieces: list[_Decoded], language: str, busy_s: float) -> Transcript:
-    tokens = sum(piece.tokens for piece in pieces)
-    weighted = sum(piece.log_probability * piece.tokens for piece in pieces)
+def _joined(pieces: Sequence[_Piece], language: str) -> Transcript:
+    decoded = [piece.decoded for piece in pieces if piece.decoded is not None]
+    tokens = sum(one.tokens for one in decoded)
+    weighted = sum(one.log_probability * one.tokens for one in decoded)
     return Transcript(
         text=" ".join(
-            piece.text
-            for piece in pieces
-            if is_speech(piece.text, piece.no_speech_probability, piece.log_probability)
+            one.text
+            for one in decoded
+            if is_speech(one.text, one.no_speech_probability, one.log_probability)
         ).strip(),
         language=language,
-        no_speech_probability=min((p.no_speech_probability for p in pieces), default=1.0),
+        no_speech_probability=min((one.no_speech_probability for one in decoded), default=1.0),
         mean_log_probability=weighted / tokens if tokens else 0.0,
         tokens=tokens,
-        busy_s=busy_s,
+        busy_s=sum(piece.busy_s for piece in pieces),
     )

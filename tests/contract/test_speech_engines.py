@@ -7,6 +7,7 @@ are at hand, are asked the same.
 import json
 import re
 import threading
+import time
 import wave
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,7 @@ from models.catalogue import shipped
 from models.device import DeviceUnavailable, choose_device
 from models.errors import EngineError
 from models.loading import load_stt, load_tts, load_turn, load_vad
-from models.stt.base import SpeechRecognizer
+from models.stt.base import NotWanted, SpeechRecognizer
 from models.tts.base import SpeechSynthesizer
 from models.turn.base import TurnModel
 from models.vad.base import VoiceDetector
@@ -146,6 +147,36 @@ class TestSpeechRecognizer:
             futures = [callers.submit(stt.transcribe, pcm, 16000) for pcm in inputs]
             texts = [future.result(_PATIENCE_S).text for future in futures]
         assert len(set(texts[::2])) == 1 and texts[0] and texts[1::2] == ["", "", ""]
+
+    def test_a_batch_says_what_each_alone_would(self, stt: SpeechRecognizer, said: Pcm) -> None:
+        spoken = _at(said, 16000)
+        batch = [
+            (spoken, 16000),
+            (np.zeros(0, np.int16), 16000),
+            (_at(said, 8000)[:12000], 8000),
+            (np.zeros(16000, np.int16), 16000),
+        ]
+        together = stt.transcribe_batch(batch)
+        alone = [stt.transcribe(*one) for one in batch]
+        assert [one.text for one in together] == [one.text for one in alone]
+        assert together[0].text and together[2].text and not together[3].text
+        for one, other in zip(together, alone, strict=True):
+            assert one.tokens == other.tokens and one.busy_s >= 0
+            assert one.mean_log_probability == pytest.approx(other.mean_log_probability, abs=0.02)
+        assert stt.transcribe_batch([]) == []
+
+    def test_a_batch_shares_out_its_time(self, stt: SpeechRecognizer, said: Pcm) -> None:
+        began_s = time.perf_counter()
+        together = stt.transcribe_batch([(_at(said, 16000), 16000)] * 3)
+        took_s = time.perf_counter() - began_s
+        shares = [one.busy_s for one in together]
+        assert 0 < sum(shares) <= took_s and max(shares) == pytest.approx(min(shares))
+
+    def test_words_that_nobody_wants_are_not_decoded(
+        self, stt: SpeechRecognizer, said: Pcm
+    ) -> None:
+        with pytest.raises(NotWanted):
+            stt.transcribe(_at(said, 16000), 16000, wanted=lambda: False)
 
     def test_what_is_no_pcm_is_refused(self, stt: SpeechRecognizer) -> None:
         with pytest.raises(EngineError, match="mono PCM16"):

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from models.stt.faster_whisper import is_speech, repeats_itself, split_at_quiet
+from models.stt.faster_whisper import split_at_quiet
+from models.stt.gates import is_speech, repeats_itself
 
 
 @pytest.mark.parametrize(
