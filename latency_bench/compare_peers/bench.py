@@ -42,6 +42,7 @@ from latency_bench.utterance import SpeechError
 from models.errors import ModelError
 from models.loading import load_tts
 
+WIDTH = 110
 TURNS = (3, 5)
 """Questions of a call, from and to."""
 
@@ -167,7 +168,8 @@ def _settings(args: argparse.Namespace, lasting: Lasting) -> dict[str, Any]:
 
 def finish(report: Mapping[str, Any], args: argparse.Namespace) -> int:
     """Shows and writes it; the exit status."""
-    console = Console()
+    # Into a file, rich takes 80 columns, which cut the table short.
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
     if args.json is not None:
         # First what cannot be had again.
         write_json(args.json, report)

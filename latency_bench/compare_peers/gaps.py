@@ -1,8 +1,10 @@
 """Gaps inside answers that a listener hears: the agent ran dry, or its packets stood still. Pure.
 
-`measures.dropouts` counts holes up to 60 ms. Here are those that follow: a voice that is cut off
+`measures.dropouts` finds holes up to 60 ms. Added here are longer ones: a voice that is cut off
 within a few milliseconds, silence, and a voice that is back as suddenly, as where the next piece
 of synthesised speech was not there in time. A pause between two sentences dies away and swells.
+In 95 s of Piper's speech through Opus, whole, neither found any; of 20 holes of 80 to 400 ms cut
+into it at random places, 13 were found.
 """
 
 from collections.abc import Sequence
@@ -11,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latency_bench.figures import TurnFigures
+from latency_bench.measures.dropouts import dropouts
 from latency_bench.measures.emodel import BUFFER_RANGE_MS
 from latency_bench.wire import Stream, level_dbfs
 
@@ -30,13 +33,22 @@ HELD_S = BUFFER_RANGE_MS[1] / 1000
 """A packet held up for longer comes too late for any player."""
 
 
-def audible_gaps(stream: Stream, turns: Sequence[TurnFigures]) -> int:
-    """How many long holes and stalls the answers of ``turns`` have in what came."""
+def audible_gaps(stream: Stream, turns: Sequence[TurnFigures], *, lost: bool) -> int:
+    """How many holes and stalls the answers of ``turns`` have in what came.
+
+    ``lost``: whether packets were lost, each of which leaves a hole that is not the agent's.
+    """
+    segments = stream.segments
     found = 0
     for turn in turns:
-        if turn.answer_to > turn.answer_from:
-            found += long_holes(stream.pcm[turn.answer_from : turn.answer_to], stream.rate_hz)
-            found += stalls(stream, turn.answer_from, turn.answer_to)
+        first, end = turn.answer_from, turn.answer_to
+        if end <= first:
+            continue
+        answer = stream.pcm[first:end]
+        inside = [segment for segment in segments if first <= segment.first and segment.last < end]
+        found += dropouts(stream, inside, level_dbfs(answer), lost=lost)
+        found += long_holes(answer, stream.rate_hz)
+        found += stalls(stream, first, end)
     return found
 
 

@@ -30,7 +30,7 @@ def heard(
         counted = trial.window.turns([call]) if trial.window else []
         if counted and sound.exists():
             recording = load(sound)
-            gaps[call.call] = audible_gaps(recording.received, counted)
+            gaps[call.call] = audible_gaps(recording.received, counted, lost=call.wire.lost > 0)
             if listener is not None and not stopped():
                 call = listener.listen(call, recording)
         made.append(call)

@@ -43,7 +43,7 @@ def row_of(trials: Sequence[Trial]) -> dict[str, Any]:
         "broken_turns": broken,
         "false_cutoffs": sum(turn.cut_in for turn in turns),
         "fillers": sum(turn.filler for turn in turns),
-        "gaps": sum(_gaps(trial) for trial in trials) if turns else None,
+        "gaps": sum(sum(t.gaps.values()) for t in trials) if turns else None,
         "cpu": _mean([t.usage.box_cores for t in trials if t.usage]),
         "rss_mb": _most([t.usage.rss_mb for t in trials if t.usage]),
         "callers_cpu": _mean([t.usage.callers_cores for t in trials if t.usage]),
@@ -188,12 +188,6 @@ def _within(trial: Trial, call: CallFigures) -> bool:
 def _cut_off(turn: TurnFigures, call: CallFigures) -> bool:
     ended_s = turn.answer_ended_s
     return ended_s is not None and call.duration_s - ended_s < CUT_OFF_S
-
-
-def _gaps(trial: Trial) -> int:
-    """Of calls with questions that count; short holes are found by the caller over whole calls."""
-    counted = [call for call in trial.made if trial.window and trial.window.turns([call])]
-    return sum(call.wire.broken for call in counted) + sum(trial.gaps.values())
 
 
 def _of_round(trial: Trial) -> dict[str, Any]:

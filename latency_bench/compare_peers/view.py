@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -10,9 +11,10 @@ from rich.table import Table
 from latency_bench.reports.wording import NOTHING, count, number, percent, plain
 
 COLUMNS = (
-    *("calls", "door", "agent", "P50 ms", "P95 ms", "answers", "missed", "broken"),
-    *("cut-offs", "gaps", "cores", "MB", "discarded"),
+    *("calls", "agent", "P50 ms", "P95 ms", "answers", "missed", "broken"),
+    *("cut-offs", "gaps", "cores", "MB", "wasted"),
 )
+DOOR_NAMES = {"webrtc": "WebRTC", "sip": "SIP"}
 
 
 def show(console: Console, report: Mapping[str, Any]) -> None:
@@ -21,7 +23,8 @@ def show(console: Console, report: Mapping[str, Any]) -> None:
     if not rows:
         console.print("Nothing was measured.")
         return
-    console.print(_table(report))
+    for door in dict.fromkeys(row["door"] for row in rows):
+        console.print(_table(report, door))
     _notes(console, rows)
     for peer in report["ratios"].values():
         for door in peer.values():
@@ -50,17 +53,16 @@ def trial_line(row: Mapping[str, Any], round_: int) -> str:
     )
 
 
-def _table(report: Mapping[str, Any]) -> Table:
-    table = Table(title="Voice to voice, callers' side", title_justify="left")
+def _table(report: Mapping[str, Any], door: str) -> Table:
+    title = f"Voice to voice over {DOOR_NAMES.get(door, door)}, callers' side"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in COLUMNS:
-        table.add_column(name, justify="left" if name in ("door", "agent") else "right")
-    rows = report["rows"]
+        table.add_column(name, justify="left" if name == "agent" else "right", no_wrap=True)
+    rows = [row for row in report["rows"] if row["door"] == door]
     for place, row in enumerate(rows):
         table.add_row(*map(escape, _cells(row)), style="dim" if row["skipped"] else "")
-        following = rows[place + 1] if place + 1 < len(rows) else None
-        if following is None or (following["calls"], following["door"]) != _level(row):
+        if place + 1 == len(rows) or rows[place + 1]["calls"] != row["calls"]:
             _ratio_rows(table, report, row)
-            table.add_section()
     return table
 
 
@@ -69,7 +71,7 @@ def _ratio_rows(table: Table, report: Mapping[str, Any], row: Mapping[str, Any])
         figures = doors.get(row["door"], {}).get(str(row["calls"]))
         if figures is None:
             continue
-        cells = ["", "", f"ours / {peer}", *(_times(figures[f"v2v_{p}"]) for p in ("p50", "p95"))]
+        cells = ["", f"ours / {peer}", *(_times(figures[f"v2v_{p}"]) for p in ("p50", "p95"))]
         cells += ["", "", "", "", "", _times(figures["cpu"]), _times(figures["rss_mb"]), ""]
         table.add_row(*map(escape, cells), style="bold")
 
@@ -84,7 +86,7 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
     names = ("missed_turns", "broken_turns", "false_cutoffs", "gaps", "cpu", "rss_mb")
     figures = [number(row[name]) for name in names]
     return [
-        *(str(row["calls"]), row["door"], plain(row["peer"], 30)),
+        *(str(row["calls"]), plain(row["peer"], 30)),
         *latency,
         *figures,
         percent(row["discarded_fraction"]),
@@ -102,13 +104,5 @@ def _notes(console: Console, rows: list[Mapping[str, Any]]) -> None:
             console.print(f"[red]{escape(plain(text, 800))}[/red]", highlight=False)
 
 
-def _level(row: Mapping[str, Any]) -> tuple[int, str]:
-    return row["calls"], row["door"]
-
-
 def _times(figure: Mapping[str, Any]) -> str:
-    if figure["ratio"] is None:
-        return NOTHING
-    ci95 = figure.get("ci95")
-    interval = f" ({ci95[0]:.2f}-{ci95[1]:.2f})" if ci95 else ""
-    return f"{figure['ratio']:.2f} x{interval}"
+    return NOTHING if figure["ratio"] is None else f"{figure['ratio']:.2f} x"
