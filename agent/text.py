@@ -14,6 +14,7 @@ __all__ = ["Clauses", "ThoughtFilter", "speakable"]
 _ENDS = "!?。！？"
 _DOTS = ".…"
 _CLOSERS = "\"'”’)]»*_"
+_PAIRS = ("“”", "()", "[]", "«»")
 _PAUSES = ",;:"
 _DASHES = "-–—"
 
@@ -24,6 +25,13 @@ _NEVER_ENDS = frozenset(
 """Abbreviations that something follows."""
 _MAY_END = frozenset("a.m p.m etc inc ltd co corp jr sr al ph.d m.d b.a".split())
 """Abbreviations that end a sentence where a capital follows."""
+_OPENERS = frozenset(
+    "sure|yes|yeah|no|okay|ok|alright|right|great|perfect|wonderful|certainly|absolutely|sorry"
+    "|thanks|thank you|of course|no problem|all right|i see|i'm sorry|i am sorry|my pleasure"
+    "|good question".split("|")
+)
+"""Words that stand alone before a comma: half a second of speech, in which the next clause
+is made."""
 
 
 class Clauses:
@@ -32,6 +40,10 @@ class Clauses:
     A sentence's end always cuts. A comma, semicolon, colon or dash cuts once the clause is
     long enough: soon for the first, so that speech starts early, later for the others, so
     that it flows. A clause never exceeds ``longest`` characters.
+
+    The first clause goes out with its full stop or comma where a plain word stands before it,
+    and with "Sure," alone. After a digit, an abbreviation or an initial, inside quotes, and
+    in later clauses, which nobody waits for in silence, the next character decides.
     """
 
     def __init__(
@@ -49,6 +61,8 @@ class Clauses:
         self._text = ""
         self._scanned = 0
         """Up to here no cut was found in ``_text``."""
+        self._cut_early = False
+        """The clause before went out with its full stop: more stops and quotes belong to it."""
 
     def feed(self, delta: str) -> list[str]:
         """The clauses that ``delta`` completed, in order; pieces without a word are dropped."""
@@ -59,10 +73,14 @@ class Clauses:
         """What is left at the end of the answer, and starts anew."""
         clauses = self._take(final=True)
         self._given = 0
+        self._cut_early = False
         return clauses
 
     def _take(self, final: bool) -> list[str]:
         text, start, at = self._text, 0, self._scanned
+        if self._cut_early and text:
+            start = at = _skip(text, 0, _ENDS + _DOTS + _CLOSERS)
+            self._cut_early = start == len(text)
         clauses: list[str] = []
         while at < len(text):
             cut, at = self._look(text, start, at, final)
@@ -103,7 +121,12 @@ class Clauses:
         dots = _skip(text, at, _DOTS)
         after = _skip(text, dots, _ENDS + _CLOSERS)
         if after == len(text):
-            return (None, at) if not final and after - start < self._longest else (True, after)
+            if final or after - start >= self._longest:
+                return True, after
+            if not self._given and text[at:] == "." and _is_plain(text, start, at):
+                self._cut_early = True
+                return True, after
+            return None, at
         if not text[after].isspace():
             return False, after
         ellipsis = dots > at + 1 or text[at] == "…"
@@ -125,9 +148,16 @@ class Clauses:
         if dash and text[at] != "—" and not text[start:at][-1:].isspace():
             return False, at + 1
         if at + 1 == len(text) and text[at] != "—" and not final:
-            return None, at
+            # No number goes on here, and no time of day.
+            sure = not dash and not self._given and _is_plain(text, start, at)
+            return (True, at + 1) if sure and self._may_pause(text, start, at) else (None, at)
         spaced = text[at] == "—" or text[at + 1 : at + 2].isspace()
-        return spaced and self._is_long_enough(text, start, at), at + 1
+        return spaced and self._may_pause(text, start, at), at + 1
+
+    def _may_pause(self, text: str, start: int, at: int) -> bool:
+        if self._is_long_enough(text, start, at):
+            return True
+        return not self._given and text[at] == "," and _bare(text[start:at]) in _OPENERS
 
     def _is_long_enough(self, text: str, start: int, at: int) -> bool:
         words, characters = self._later if self._given else self._first
@@ -196,6 +226,21 @@ def _word_before(text: str, start: int, at: int) -> str:
     while begin > start and (text[begin - 1].isalpha() or text[begin - 1] == "."):
         begin -= 1
     return text[begin:at].lower()
+
+
+def _is_plain(text: str, start: int, at: int) -> bool:
+    """Whether the word before ``at`` is one that a full stop or comma surely ends."""
+    clause = text[start:at]
+    if clause.count('"') % 2 or any(clause.count(a) > clause.count(b) for a, b in _PAIRS):
+        return False
+    word = _bare(clause.rpartition(" ")[2])
+    if not word.replace("'", "").replace("-", "").isalpha():
+        return False
+    return not (word in _NEVER_ENDS or word in _MAY_END or _is_initial(word))
+
+
+def _bare(words: str) -> str:
+    return words.strip().lower().replace("’", "'")
 
 
 def _is_initial(word: str) -> bool:

@@ -34,9 +34,11 @@ def words(text: str) -> str:
         ("Bring fruit, e.g. apples. Yes.", ["Bring fruit, e.g. apples.", "Yes."]),
         ("Open at 10 a.m. today. Yes.", ["Open at 10 a.m. today.", "Yes."]),
         ("Open at 10 a.m. We close late.", ["Open at 10 a.m.", "We close late."]),
-        ("Well... maybe not. Yes.", ["Well... maybe not.", "Yes."]),
-        ("Well... Maybe not. Yes.", ["Well...", "Maybe not.", "Yes."]),
-        ("See example.com today. Yes.", ["See example.com today.", "Yes."]),
+        ("So. Well... maybe not. Yes.", ["So.", "Well... maybe not.", "Yes."]),
+        ("So. Well... Maybe not. Yes.", ["So.", "Well...", "Maybe not.", "Yes."]),
+        ("So. See example.com today. Yes.", ["So.", "See example.com today.", "Yes."]),
+        ("Mail me@example.com today. Yes.", ["Mail me@example.com today.", "Yes."]),
+        ("We (Dr. Smith etc.) are in.", ["We (Dr. Smith etc.) are in."]),
         ("John F. Kennedy did. So did I. Yes.", ["John F. Kennedy did.", "So did I.", "Yes."]),
         ("1. Paris is big. 2. So is Rome.", ["1. Paris is big.", "2. So is Rome."]),
         ('He said "Yes." Then he left.', ['He said "Yes."', "Then he left."]),
@@ -53,19 +55,57 @@ def test_cuts_at_sentence_ends_only(text: str, clauses: list[str], size: int) ->
 def test_first_clause_is_cut_early_and_later_ones_late() -> None:
     text = "Yes, I can help, of course, and I am glad to do that for you today, my dear friend."
     assert cut(text) == [
-        "Yes, I can help,",
-        "of course, and I am glad to do that for you today,",
+        "Yes,",
+        "I can help, of course, and I am glad to do that for you today,",
         "my dear friend.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "clause"),
+    [
+        ("Sure,", "Sure,"),
+        ("Of course,", "Of course,"),
+        ("I\u2019m sorry,", "I\u2019m sorry,"),
+        ("We are open today,", "We are open today,"),
+        ("It is done.", "It is done."),
+        ("No,", "No,"),
+        ("So am I.", "So am I."),
+        ("How are you?", "How are you?"),
+        ('He said "Yes" to me.', 'He said "Yes" to me.'),
+    ],
+)
+def test_the_first_clause_goes_out_with_its_last_character(text: str, clause: str) -> None:
+    clauses = Clauses()
+    assert clauses.feed(text[:-1]) == []
+    assert clauses.feed(text[-1]) == [clause]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["It costs 4.", "This is Dr.", "At 9 a.m.", "Ask J.", "We sold 1,", "Mail me@example.", "1."]
+    + ['He said "Yes.', "Really\u2026", "In Paris,", "Anna,", "x.y."],
+)
+def test_what_may_go_on_waits_for_the_next_character(text: str) -> None:
+    assert Clauses().feed(text) == []
+
+
+def test_stops_and_quotes_that_come_late_are_not_spoken_again() -> None:
+    clauses = Clauses()
+    assert clauses.feed("Well then.") == ["Well then."]
+    assert clauses.feed(".") + clauses.feed('."') + clauses.feed(" Maybe not. ") == ["Maybe not."]
+    clauses = Clauses()
+    assert clauses.feed("Well then.") == ["Well then."]
+    assert clauses.feed(" .5 litres. ") == [".5 litres."]
 
 
 def test_a_question_is_given_without_waiting_for_more() -> None:
     assert Clauses().feed("How are you?") == ["How are you?"]
 
 
-def test_a_full_stop_waits_for_one_character() -> None:
+def test_a_later_full_stop_waits_for_one_character() -> None:
     clauses = Clauses()
-    assert clauses.feed("It is done.") == []
+    assert clauses.feed("Yes. It is done.") == ["Yes."]
     assert clauses.feed(" ") == ["It is done."]
 
 
