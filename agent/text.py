@@ -123,7 +123,8 @@ class Clauses:
         if after == len(text):
             if final or after - start >= self._longest:
                 return True, after
-            if not self._given and text[at:] == "." and _is_plain(text, start, at):
+            plain = _is_plain(text, start, at) and not _is_abbreviation(text, start, at)
+            if not self._given and text[at:] == "." and plain:
                 self._cut_early = True
                 return True, after
             return None, at
@@ -229,14 +230,16 @@ def _word_before(text: str, start: int, at: int) -> str:
 
 
 def _is_plain(text: str, start: int, at: int) -> bool:
-    """Whether the word before ``at`` is one that a full stop or comma surely ends."""
+    """Whether ``at`` comes after letters alone, and no quote or bracket is open."""
     clause = text[start:at]
     if clause.count('"') % 2 or any(clause.count(a) > clause.count(b) for a, b in _PAIRS):
         return False
-    word = _bare(clause.rpartition(" ")[2])
-    if not word.replace("'", "").replace("-", "").isalpha():
-        return False
-    return not (word in _NEVER_ENDS or word in _MAY_END or _is_initial(word))
+    return _bare(clause.rpartition(" ")[2]).replace("'", "").replace("-", "").isalpha()
+
+
+def _is_abbreviation(text: str, start: int, at: int) -> bool:
+    word = _word_before(text, start, at)
+    return word in _NEVER_ENDS or word in _MAY_END or _is_initial(word)
 
 
 def _bare(words: str) -> str:
