@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from latency_bench.reports.write import write_json
 
 SCHEMA = "offhook-costs/1"
-SHIPPED = {"cpu": "cpu_costs.json", "gpu": "gpu_costs.json"}
+SHIPPED = "recorded_costs.json"
 
 
 class CostsError(Exception):
@@ -133,10 +133,10 @@ def read_costs(path: Path) -> Costs:
     return _parsed(path.read_bytes(), str(path))
 
 
-def shipped_costs(name: str) -> Costs:
-    """Those in the package: ``cpu`` or ``gpu``."""
-    file = files("latency_bench.simulation").joinpath(SHIPPED[name])
-    return _parsed(file.read_bytes(), SHIPPED[name])
+def shipped_costs() -> Costs:
+    """Those in the package, recorded on two cores."""
+    file = files("latency_bench.simulation").joinpath(SHIPPED)
+    return _parsed(file.read_bytes(), SHIPPED)
 
 
 def write_costs(path: Path, costs: Costs) -> None:

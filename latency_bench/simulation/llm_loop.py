@@ -1,13 +1,13 @@
 """The language model's thread in simulated time: the box's own batcher, without a model."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from latency_bench.simulation.agenda import Agenda, Processor
 from latency_bench.simulation.costs import Costs
 from models.busy_share import BusyShare
-from models.llm.batching import Batcher, Job, Share
+from models.llm.batching import SHARED_HEAD, Batcher, Job, Share
 from models.llm.prefix_cache import PrefixCache
 
 IDLE_S = 0.002
@@ -25,6 +25,31 @@ class Generation:
     busy_s: float = 0.0
 
 
+class Cells(PrefixCache):
+    """The cache of calls that share the head of their prompts and nothing else.
+
+    That being known, nobody else's tokens have to be compared.
+    """
+
+    def matching(self, sequence: int, prompt: Sequence[int]) -> int:
+        """As in PrefixCache, found by halves."""
+        held = self._tokens[sequence]
+        low, high = 0, min(len(held), len(prompt))
+        while low < high:
+            middle = (low + high + 1) // 2
+            if held[low:middle] == prompt[low:middle]:
+                low = middle
+            else:
+                high = middle - 1
+        return low
+
+    def best_donor(self, prompt: Sequence[int], but: int) -> tuple[int, int]:
+        """The sequence that is kept for the head; for itself, whoever has it."""
+        if but != SHARED_HEAD:
+            return SHARED_HEAD, self.matching(SHARED_HEAD, prompt)
+        return super().best_donor(prompt, but)
+
+
 class LlmLoop:
     """Steps, one after the other, as long as there is something to evaluate."""
 
@@ -38,7 +63,7 @@ class LlmLoop:
         self.generated = 0
         self._agenda, self._processor, self._costs = agenda, processor, costs
         cells = min(costs.context_tokens * calls, max(costs.cache_tokens, costs.context_tokens))
-        self._cache = PrefixCache(calls + 1, cells)
+        self._cache = Cells(calls + 1, cells)
         self._batcher = Batcher(self._cache)
         self._running: dict[Job, Generation] = {}
         self._stepping = False
