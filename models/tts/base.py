@@ -25,9 +25,11 @@ class SpeechSynthesizer(Protocol):
     device: str
     sample_rate_hz: int
 
-    def synthesize(self, text: str) -> Iterator[AudioChunk]:
+    def synthesize(self, text: str, ahead_s: float = 0.0) -> Iterator[AudioChunk]:
         """Yields the clause's audio; each ``next()`` blocks until its chunk is made.
 
+        ``ahead_s``: seconds of speech still to be played before this clause is due. With 0 the
+        first chunk is small and comes soon; with more, chunks may be larger and cheaper.
         A caller that stops iterating (barge-in) stops the work with it.
         Raises EngineError when the engine fails. Empty text yields nothing.
         """

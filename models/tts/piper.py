@@ -21,7 +21,7 @@ from models.onnx_session import open_session
 from models.tts.base import AudioChunk
 from models.tts.piper_graph import CannotSplit
 from models.tts.piper_split import SplitVoice, open_split
-from models.tts.windows import windows
+from models.tts.windows import first_frames, windows
 
 
 class Piper:
@@ -56,16 +56,17 @@ class Piper:
         """Whether audio comes inside a sentence; False: a chunk is a whole sentence."""
         return self.whole_because is None
 
-    def synthesize(self, text: str) -> Iterator[AudioChunk]:
+    def synthesize(self, text: str, ahead_s: float = 0.0) -> Iterator[AudioChunk]:
         """Yields the clause's audio; each ``next()`` blocks until its chunk is made.
 
-        Closing the iterator stops the work. Raises EngineError when the engine fails.
-        Text without a letter or a digit yields nothing.
+        ``ahead_s``: how much speech is still to be played before it; the more there is, the
+        longer the first chunk, which is less work in all. Closing the iterator stops the work.
+        Raises EngineError when the engine fails. Text without a letter or a digit yields nothing.
         """
         if not any(character.isalnum() for character in text):
             return
         started_s = self._clock_s()
-        for audio in self._audio(text):
+        for audio in self._audio(text, ahead_s):
             now_s = self._clock_s()
             yield AudioChunk(_pcm(audio), now_s - started_s)
             started_s = self._clock_s()
@@ -75,7 +76,7 @@ class Piper:
         self._split = None
         self._voice = None
 
-    def _audio(self, text: str) -> Iterator[NDArray[np.float32]]:
+    def _audio(self, text: str, ahead_s: float) -> Iterator[NDArray[np.float32]]:
         # Held for the whole clause: closing does not pull them from under it.
         voice, split = self._voice, self._split
         if voice is None:
@@ -90,8 +91,10 @@ class Piper:
                 sentence = split.begin(
                     ids, scales.noise_scale, scales.length_scale, scales.noise_w_scale
                 )
-                for start, end in windows(sentence.frames):
+                frame_s = split.shape.hop_samples / self.sample_rate_hz
+                for start, end in windows(sentence.frames, first_frames(ahead_s, frame_s)):
                     yield sentence.decode(start, end)
+                ahead_s += sentence.frames * frame_s
         except RuntimeError as error:
             raise EngineError(f"{self.name}: {error}") from error
 
