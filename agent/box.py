@@ -20,6 +20,8 @@ from agent.handover import Handover
 from agent.line_transport import LineTransport
 from agent.pipeline import CallRun
 from agent.records.store import CallStore
+from agent.text import speakable
+from agent.waiting_room import WaitingRoom
 from models.errors import EngineError
 from telephony.recording import RecordedLine, Recorder
 from telephony.transport import HangupCause, Line, LineEvent
@@ -50,6 +52,13 @@ class Box:
         self._tasks: set[asyncio.Task[HangupCause]] = set()
         self.outbound: Outbound | None = None
         """Places calls; None where no door does."""
+        self.waiting_room = WaitingRoom(
+            config.calls.queue,
+            config.calls.queue_limit_s,
+            engines.phrases.get(speakable(config.calls.queue_message), ()),
+            engines.tts.sample_rate_hz,
+            self._give_back,
+        )
         self._closing = False
         self._hurried = asyncio.Event()
 
@@ -81,12 +90,24 @@ class Box:
         try:
             yield
         finally:
-            self._reserved -= 1
+            self._give_back()
 
-    def _check_room(self) -> None:
+    def _give_back(self) -> None:
+        """A place that was kept is in use from now on, or free."""
+        self._reserved -= 1
+        # Not before whoever kept it had the time to take it.
+        asyncio.get_running_loop().call_soon(self._let_in)
+
+    def _let_in(self) -> None:
+        """Gives what is free to those who wait."""
+        while self.active_calls < self.places.calls and self.waiting_room.let_in():
+            self._reserved += 1
+
+    def _check_room(self, waited: bool = False) -> None:
         if self._closing:
             raise BoxFull("the box is stopping; call again in a minute")
-        if self.active_calls >= self.places.calls:
+        others_first = self.waiting_room.waiting > 0 and not waited
+        if self.active_calls >= self.places.calls or others_first:
             raise BoxFull(
                 f"all {self.places.calls} places are taken ({self.places.why}); call again later, "
                 "or raise `max_calls` in [calls]"
@@ -101,9 +122,13 @@ class Box:
         rate_out_hz: int,
         origin: Origin = DIRECT,
         emit: Emit = lambda event: None,
+        waited: bool = False,
     ) -> Call:
-        """Admits a call. Raises BoxFull where there is no place, or the box is stopping."""
-        self._check_room()
+        """Admits a call. Raises BoxFull where there is no place, or the box is stopping.
+
+        ``waited``: it goes before those who hold the line.
+        """
+        self._check_room(waited)
         try:
             call = Call(
                 config=self.config.for_profile(origin.profile),
@@ -125,6 +150,7 @@ class Box:
     async def refuse(self, call: Call) -> None:
         """Gives back the place of a call that was admitted but never began."""
         self._runs.pop(call.call_id, None)
+        self._let_in()
         await asyncio.to_thread(call.conversation.close)
 
     def start(
@@ -146,8 +172,35 @@ class Box:
         """A call under way; None where there is none of that name."""
         return self._runs.get(call_id)
 
+    @property
+    def takes_calls(self) -> bool:
+        """Whether a telephone caller would be answered now, if only to hold the line."""
+        if self._closing:
+            return False
+        free = self.active_calls < self.places.calls and not self.waiting_room.waiting
+        return free or self.waiting_room.has_room
+
+    async def take(self, line: Line, origin: Origin) -> CallRun:
+        """Takes a call from a telephony line, perhaps after a wait for a place.
+
+        Raises BoxFull, and CallGone where the caller gave up waiting.
+        """
+        try:
+            return await self.answer(line, origin=origin)
+        except BoxFull:
+            if self._closing or not self.waiting_room.has_room:
+                raise
+        async with self.waiting_room.place(line):
+            pass
+        return await self.answer(line, origin=origin, waited=True)
+
     async def answer(
-        self, line: Line, emit: Emit = lambda event: None, origin: Origin | None = None
+        self,
+        line: Line,
+        emit: Emit = lambda event: None,
+        origin: Origin | None = None,
+        *,
+        waited: bool = False,
     ) -> CallRun:
         """Takes a call from a telephony line. Raises BoxFull."""
         call = self.new_call(
@@ -157,6 +210,7 @@ class Box:
             rate_out_hz=line.sample_rate_hz,
             origin=origin or Origin(dialled=line.dialled),
             emit=emit,
+            waited=waited,
         )
         try:
             if self.config.records.audio is not None:
@@ -195,6 +249,7 @@ class Box:
     def _over(self, call_id: str) -> Callable[[asyncio.Task[HangupCause]], None]:
         def done(task: asyncio.Task[HangupCause]) -> None:
             self._runs.pop(call_id, None)
+            self._let_in()
             self._tasks.discard(task)
             if not task.cancelled() and (error := task.exception()) is not None:
                 log.error("call %s: failed", call_id, exc_info=error)
@@ -210,6 +265,7 @@ class Box:
     async def drain(self) -> None:
         """Takes no new call; lets those under way finish for ``drain_s``, then ends them."""
         self._closing = True
+        self.waiting_room.close()
         if self.outbound is not None:
             await self.outbound.close()
         limit_s = self.config.calls.drain_s

@@ -86,6 +86,8 @@ def load_engines(
     agents = [config.agent, *map(config.agent.with_profile, config.profiles.values())]
     fixed = {speakable(agent.greeting) for agent in agents} | {APOLOGY}
     fixed |= {speakable(filler) for agent in agents for filler in agent.fillers}
+    if config.calls.queue:
+        fixed.add(speakable(config.calls.queue_message))
     if any(agent.menu for agent in agents):
         fixed |= set(PHRASES)
     phrases = {text: tuple(tts.synthesize(text)) for text in sorted(fixed) if text}

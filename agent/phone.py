@@ -5,9 +5,10 @@ import ipaddress
 import logging
 import socket
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 
-from agent.admission import BoxFull
+from agent.admission import RETRY_AFTER_S, BoxFull
 from agent.box import Box
 from agent.call import Origin
 from agent.capacity import places_of
@@ -98,7 +99,7 @@ class Phone:
             await self._take(ringing, inbound)
         except BoxFull as full:
             log.warning("call from %s refused: %s", ringing.caller, full)
-            await ringing.reject(503, "Service Unavailable")
+            await ringing.reject(503, "Service Unavailable", RETRY_AFTER_S)
         except CallGone as gone:
             log.info("call from %s: %s", ringing.caller, gone)
         finally:
@@ -107,7 +108,12 @@ class Phone:
 
     async def _take(self, ringing: Ringing, inbound: Inbound) -> None:
         assert self._box is not None
-        with self._box.reserve():
+        with ExitStack() as place:
+            try:
+                place.enter_context(self._box.reserve())
+            except BoxFull:
+                if not self._box.takes_calls:
+                    raise
             line = await ringing.answer()
         origin = Origin(
             dialled=ringing.dialled,
@@ -115,9 +121,9 @@ class Phone:
             profile=inbound.profile,
         )
         try:
-            run = await self._box.answer(line, origin=origin)
+            run = await self._box.take(line, origin)
         except BoxFull:
-            # The language model alone was full; a 503 comes too late.
+            # It waited in vain, or the language model alone was full; a 503 comes too late.
             await line.hang_up()
             raise
         await run.over.wait()
@@ -137,7 +143,7 @@ def settings_of(config: Config, trunks: Mapping[str, Trunk]) -> SipSettings:
         rtp_from=sip.rtp_from,
         jitter_ms=sip.jitter_ms,
         rtp_timeout_s=round(sip.rtp_timeout_s),
-        max_calls=places_of(config).calls + SPARE_CALLS,
+        max_calls=places_of(config).calls + config.calls.queue + SPARE_CALLS,
         accounts=tuple(map(account_of, trunks.values())),
     )
 

@@ -258,6 +258,12 @@ class CallsConfig(Section):
 
     max_calls: MaxCalls = "auto"
     """``auto``: as `offhook bench capacity` measured this machine, else `DEFAULT_CALLS`."""
+    queue: Annotated[int, Field(ge=0, le=1000)] = 0
+    """Telephone callers who may hold the line while all places are taken; 0: they are refused."""
+    queue_limit_s: Positive = 180
+    """The longest such wait."""
+    queue_message: Name = "All our lines are busy. Please hold; you will be answered in turn."
+    """What those who wait hear every quarter of a minute."""
     max_call_s: Positive = 3600
     silence_hangup_s: Positive = 600
     """Hang up after this long without the caller's speech."""

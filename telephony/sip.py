@@ -124,12 +124,12 @@ class SipRinging:
             self._call.off(on_event)
         return await self._stack.line(self._call, self.caller, self.dialled)
 
-    async def reject(self, status: int, reason: str) -> None:
+    async def reject(self, status: int, reason: str, retry_after_s: int | None = None) -> None:
         """Refuses the call. Harmless when it is over."""
         if not 300 <= status <= 699:
             raise ValueError(f"a call is refused with a status of 300 to 699, not {status}")
         thread = self._stack.thread
-        if thread is None or not thread.refuse(self._call_id, status, reason):
+        if thread is None or not thread.refuse(self._call_id, status, reason, retry_after_s):
             # Over, or its Call-ID is none to look it up by: 486 is all that is left.
             await _hang_up(self._call)
 

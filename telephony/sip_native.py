@@ -65,9 +65,16 @@ _lib = bound(
     ("mqueue_push", ctypes.c_int, (ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)),
     ("mem_deref", ctypes.c_void_p, (ctypes.c_void_p,)),
     (
-        "ua_hangup",
+        "ua_hangupf",
         None,
-        (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint16, ctypes.c_char_p),
+        # The last is a printf format: what is written there must hold no percent sign.
+        (
+            ctypes.c_void_p,
+            ctypes.c_void_p,
+            ctypes.c_uint16,
+            ctypes.c_char_p,
+            ctypes.c_char_p,
+        ),
     ),
 )
 
@@ -109,9 +116,15 @@ class SipThread:
         """The address that sent a call's INVITE; None where the call is gone."""
         return self._run(lambda: _source_of(_bytes(call_id)), None)
 
-    def refuse(self, call_id: str, status: int, reason: str) -> bool:
-        """Answers a waiting INVITE with ``status``; False where the call is gone."""
-        return self._run(lambda: _refuse(_bytes(call_id), status, reason.encode()), False)
+    def refuse(
+        self, call_id: str, status: int, reason: str, retry_after_s: int | None = None
+    ) -> bool:
+        """Answers a waiting INVITE with ``status``; False where the call is gone.
+
+        ``retry_after_s``: when to try again, in whole seconds (RFC 3261, 20.33).
+        """
+        after = None if retry_after_s is None else b"Retry-After: %d\r\n" % retry_after_s
+        return self._run(lambda: _refuse(_bytes(call_id), status, reason.encode(), after), False)
 
     def post(self, work: Callable[[bytes], object], call_id: str) -> None:
         """Does something for a call on the SIP thread, and waits for nothing."""
@@ -207,9 +220,9 @@ def _source_of(call_id: bytes) -> Source | None:
     return address_in(address)
 
 
-def _refuse(call_id: bytes, status: int, reason: bytes) -> bool:
+def _refuse(call_id: bytes, status: int, reason: bytes, headers: bytes | None) -> bool:
     call = _lib.uag_call_find(call_id)
     if not call:
         return False
-    _lib.ua_hangup(_lib.call_get_ua(call), call, status, reason)
+    _lib.ua_hangupf(_lib.call_get_ua(call), call, status, reason, headers)
     return True

@@ -177,8 +177,11 @@ class Ringing(Protocol):
         """Answers it. Raises CallGone where the caller gave up."""
         ...
 
-    async def reject(self, status: int, reason: str) -> None:
-        """Refuses it with a SIP status of 300 to 699. Harmless when it is over."""
+    async def reject(self, status: int, reason: str, retry_after_s: int | None = None) -> None:
+        """Refuses it with a SIP status of 300 to 699. Harmless when it is over.
+
+        ``retry_after_s``: when the caller may try again (RFC 3261, 20.33).
+        """
         ...
 
 

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from agent.admission import BoxFull
+from agent.admission import RETRY_HEADERS, BoxFull
 from agent.box import Box
 from agent.outbound import MAX_ANSWER_LIMIT_S, Outbound
 from agent.placed_call import CallRequest, PlacedCall
@@ -66,7 +66,7 @@ def calls_routes(box: Box) -> APIRouter:
         except DialRefused as refused:
             return _error(STATUS_OF[refused.fault], str(refused))
         except BoxFull as full:
-            return _error(503, str(full))
+            return _error(503, str(full), RETRY_HEADERS)
         if wait:
             await box.outbound.settled(call)
         return JSONResponse(
@@ -177,5 +177,5 @@ def _nobody(call_id: str) -> JSONResponse:
     return _error(404, f"this box has placed no call {call_id[:40]!r}")
 
 
-def _error(status: int, message: str) -> JSONResponse:
-    return JSONResponse({"error": message}, status_code=status)
+def _error(status: int, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    return JSONResponse({"error": message}, status_code=status, headers=headers)

@@ -26,6 +26,7 @@ from agent.web.carrier_messages import BadStream, read_event
 from agent.web.carrier_tickets import AlreadyBegun, CarrierCall, Tickets
 from agent.web.carrier_webhook import BadWebhook, Webhook
 from telephony.signatures import BadSignature
+from telephony.transport import CallGone
 
 log = logging.getLogger(__name__)
 
@@ -133,9 +134,11 @@ class _Door:
             try:
                 profile = self._box.config.carriers.profile_for(call.dialled)
                 origin = Origin(dialled=call.dialled, profile=profile)
-                await self._box.answer(line, origin=origin)
+                await self._box.take(line, origin)
             except BoxFull as error:
                 await _refuse(socket, name, TRY_AGAIN_LATER, str(error))
+            except CallGone as gone:
+                log.info("call from %s over %s: %s", call.caller, name, gone)
             else:
                 await line.over.wait()
 
@@ -149,7 +152,9 @@ class _Door:
     def _has_room(self) -> bool:
         """Whether a place is free, calls on their way here counted."""
         coming = self._tickets.waiting(time.monotonic())
-        return self._box.active_calls + coming < self._box.places.calls
+        room = self._box.waiting_room
+        left = self._box.places.calls + room.places - self._box.active_calls - room.waiting
+        return coming < left
 
     def _url(self, request: Request) -> str:
         """The request's address as the carrier knows it, and signed it."""

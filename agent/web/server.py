@@ -17,7 +17,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 
-from agent.admission import BoxFull
+from agent.admission import RETRY_HEADERS, BoxFull
 from agent.box import Box
 from agent.config import Config, ServerConfig, is_loopback
 from agent.records.record import to_text
@@ -93,7 +93,7 @@ def make_app(box: Box) -> FastAPI:
         except BadOffer as error:
             return _error(400, str(error))
         except BoxFull as error:
-            return _error(503, str(error))
+            return _error(503, str(error), RETRY_HEADERS)
 
     @app.get("/api/calls")
     async def calls(limit: int = 20) -> dict[str, object]:
@@ -189,8 +189,8 @@ def _refusal(request: Request, config: Config) -> Response | None:
     return None
 
 
-def _error(status: int, message: str) -> JSONResponse:
-    return JSONResponse({"error": message}, status_code=status)
+def _error(status: int, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    return JSONResponse({"error": message}, status_code=status, headers=headers)
 
 
 def _static() -> Path:

@@ -12,8 +12,11 @@ from loopback_caller import LoopbackCaller, word_error_rate
 from numpy.typing import NDArray
 from spoken import SPEECH, Question, load
 
+from agent.admission import BoxFull
+from agent.call import Origin
 from agent.engines import APOLOGY, Engines
 from models.errors import EngineError
+from telephony.loopback import LoopbackLine
 
 RATE_HZ = 8000
 MINUTE = 60 * RATE_HZ
@@ -155,8 +158,6 @@ async def test_a_silent_caller_is_hung_up_on(open_box: OpenBox) -> None:
 
 
 async def test_the_box_is_full_and_has_room_again(open_box: OpenBox) -> None:
-    from agent.admission import BoxFull
-
     async with open_box(OFFHOOK_CALLS__MAX_CALLS="1") as box:
         async with LoopbackCaller(box) as caller:
             with pytest.raises(BoxFull, match="max_calls"):
@@ -166,6 +167,26 @@ async def test_the_box_is_full_and_has_room_again(open_box: OpenBox) -> None:
         await caller.until(lambda: box.active_calls == 0)
         async with LoopbackCaller(box) as again:
             await again.turn(0)
+
+
+async def test_a_caller_holds_the_line_until_there_is_room(open_box: OpenBox) -> None:
+    settings = {"OFFHOOK_CALLS__MAX_CALLS": "1", "OFFHOOK_CALLS__QUEUE": "1"}
+    async with open_box(**settings) as box:
+        line = LoopbackLine(RATE_HZ)
+        async with LoopbackCaller(box):
+            waiting = asyncio.create_task(box.take(line, Origin()))
+            async with asyncio.timeout(20):
+                while not box.waiting_room.waiting:  # noqa: ASYNC110 - no event tells
+                    await asyncio.sleep(0.02)
+            assert not box.takes_calls
+            with pytest.raises(BoxFull, match="places are taken"):
+                await box.take(LoopbackLine(RATE_HZ), Origin())
+            assert not waiting.done()
+        async with asyncio.timeout(20):
+            run = await waiting
+            assert box.active_calls == 1
+            await line.hang_up()
+            await run.over.wait()
 
 
 async def test_stopping_the_box_ends_and_records_its_calls(open_box: OpenBox) -> None:

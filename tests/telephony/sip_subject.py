@@ -104,7 +104,8 @@ class Subject:
             trunk=ringing.trunk,
         )
         if name.startswith("refuse-"):
-            await ringing.reject(int(name.split("-")[1]), "Not Here")
+            status, *after = map(int, name.split("-")[1:])
+            await ringing.reject(status, "Not Here", after[0] if after else None)
             return
         if name.startswith("wait"):
             return

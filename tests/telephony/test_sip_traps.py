@@ -74,6 +74,15 @@ def test_a_call_is_refused_with_the_status_that_was_meant(
     assert caller.received(f"SIP/2.0 {status} Not Here")
 
 
+def test_a_refused_caller_is_told_when_to_try_again(door: SubjectProcess) -> None:
+    steps = Caller("refuse-503-30").invite(sdp())
+    steps.expect(100, optional=True)
+    steps.expect(180, optional=True)
+    caller = sipp_script.run(steps.expect(503).ack(), door.port).finish()
+    [refusal] = caller.received("SIP/2.0 503 Not Here")
+    assert "\nRetry-After: 30" in refusal
+
+
 def test_a_call_that_the_agent_cannot_take_is_refused(door: SubjectProcess) -> None:
     steps = Caller("crash").invite(sdp()).expect(180, optional=True)
     sipp_script.run(steps.expect(500).ack(), door.port).finish()
