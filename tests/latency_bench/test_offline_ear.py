@@ -1,7 +1,7 @@
 """The box's ear on simulated time: with detectors that are told what to say, then real ones."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +39,7 @@ from latency_bench.quality.word_quality import heard_by_ear
 from latency_bench.sounds import sound
 from latency_bench.utterance import read_wav
 from models.loading import load_stt, load_tts, load_turn, load_vad
-from models.stt.base import SpeechRecognizer, Transcript
+from models.stt.base import SpeechRecognizer, Transcript, Utterance, always
 
 SPEECH = Path(__file__).resolve().parents[2].parent / "shared" / "speech"
 RATE_HZ = 8000
@@ -75,8 +75,13 @@ class Says:
         self.asked += 1
         return self.probability
 
-    def transcribe(self, pcm: NDArray[np.int16], sample_rate_hz: int) -> Transcript:
+    def transcribe(
+        self, pcm: NDArray[np.int16], sample_rate_hz: int, *, wanted: Callable[[], bool] = always
+    ) -> Transcript:
         return Transcript(self.text, "en", 0.0, 0.0, 1, busy_s=0.1)
+
+    def transcribe_batch(self, utterances: Sequence[Utterance]) -> list[Transcript]:
+        return [self.transcribe(*utterance) for utterance in utterances]
 
     def close(self) -> None: ...
 
