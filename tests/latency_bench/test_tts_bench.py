@@ -10,7 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from latency_bench import tts_bench
-from latency_bench.tts_bench import Spoken, add_parser, headroom, ratios, row, silences_s
+from latency_bench.spoken import Spoken, headroom, ratios, row, silences_s
+from latency_bench.tts_bench import add_parser
 from models.tts.base import AudioChunk
 
 RATE_HZ = 1000
