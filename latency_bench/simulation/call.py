@@ -10,7 +10,7 @@ from latency_bench.simulation.costs import TurnCost
 from models.job_queue import Job
 
 PAUSE_S = 0.1
-"""Silence after which the words so far are decoded."""
+"""Silence after which the words so far are decoded, and what it takes to notice it."""
 STOP_S = 0.2
 """Silence after which a turn may be judged over: when a decode is due."""
 DOUBT_S = 0.35
@@ -75,6 +75,7 @@ class SimulatedCall:
         self._answer: Answer | None = None
         self._pause: _Pause | None = None
         self._doubt: Appointment | None = None
+        self._early_job: Job[Work] | None = None
         box.call_began()
         box.agenda.after(box.costs.greeting_s, self._next)
 
@@ -117,7 +118,8 @@ class SimulatedCall:
                 if box.now_s < self._turn.ended_s and self._answer is None:
                     self._read_ahead(share)
 
-            box.submit("stt", self._cost.stt_s, box.now_s + EARLY_EVERY_S, done, guess=True)
+            due_s = box.now_s + EARLY_EVERY_S
+            self._early_job = box.submit("stt", self._cost.stt_s, due_s, done, guess=True)
         box.agenda.after(EARLY_EVERY_S, self._early)
 
     def _read_ahead(self, share: float) -> None:
@@ -129,6 +131,10 @@ class SimulatedCall:
         if self._doubt is not None:
             self._doubt.call_off()
             self._doubt = None
+        if self._early_job is not None:
+            # Has no effect on one that runs.
+            box.cancel(self._early_job)
+            self._early_job = None
         pause = self._pause = _Pause(box.now_s, final)
         due_s = box.now_s - PAUSE_S + STOP_S
 

@@ -14,8 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.config import Config
+from agent.ending import ending
 from agent.engines import Engines, load_engines, sampling_of
+from agent.expected_answer import expected_answer
+from agent.patience import Evidence, wait_s
 from agent.text import Clauses, speakable
+from agent.turn_settings import TurnSettings
 from latency_bench.machine import machine_facts
 from latency_bench.part import resampled
 from latency_bench.simulation.costs import ChunkCost, ClauseCost, Costs, StepCost, TurnCost
@@ -181,7 +185,7 @@ class Recorder:
     def _turn(
         self, conversation: Conversation, history: list[Message], question: Utterance
     ) -> TurnCost | None:
-        engines, settings = self._engines, self._config.turn
+        engines, settings = self._engines, TurnSettings(**self._config.turn.model_dump())
         pcm = _pcm(question)
         transcript = engines.stt.transcribe(pcm, RATE_HZ)
         if not transcript.text.strip():
@@ -189,8 +193,13 @@ class Recorder:
         stt_s = _median_s(lambda: engines.stt.transcribe(pcm, RATE_HZ))
         judged: list[float] = []
         turn_s = _median_s(lambda: judged.append(engines.turn.completion_probability(pcm, RATE_HZ)))
-        complete = judged[0] >= settings.complete_probability
-        history.append(Message("user", transcript.text.strip()))
+        said = transcript.text.strip()
+        evidence = Evidence(
+            judged[0],
+            ending(said, self._config.agent.language),
+            expected_answer(history[-1].content),
+        )
+        history.append(Message("user", said))
         answered = self._answer(conversation, history, self._sampling)
         if answered is None:
             history.pop()
@@ -209,7 +218,7 @@ class Recorder:
         return TurnCost(
             speech_s=question.speech_s,
             pauses=self._pauses(pcm),
-            wait_s=DETECTION_S + (settings.stop_s if complete else settings.max_wait_s),
+            wait_s=DETECTION_S + wait_s(evidence, settings),
             stt_s=stt_s,
             turn_s=turn_s,
             prompt_tokens=max(1, usage.prompt_tokens - usage.cached_tokens),
