@@ -14,7 +14,7 @@ __all__ = ["Clauses", "ThoughtFilter", "speakable"]
 _ENDS = "!?。！？"
 _DOTS = ".…"
 _CLOSERS = "\"'”’)]»*_"
-_PAIRS = ("“”", "()", "[]", "«»")
+_PAIRS = (("“", "”"), ("(", ")"), ("[", "]"), ("«", "»"))
 _PAUSES = ",;:"
 _DASHES = "-–—"
 

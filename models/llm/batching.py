@@ -24,6 +24,8 @@ GUESS_TOKENS = 32
 """A guess waits for its confirmation once it is so long: its first clause is done."""
 PATIENCE_STEPS = 4
 """While callers wait in silence, an answer that is spoken gets one in so many steps."""
+WORTH_A_SHIFT = 32
+"""Moving what comes after dropped messages to earlier positions saves so many tokens."""
 
 
 class Rank(IntEnum):
@@ -217,6 +219,8 @@ class Batcher:
     def _place(self, job: Job, most: int, shares: dict[int, Share]) -> bool:
         """Gives ``job``'s sequence all that is evaluated of its tokens already.
 
+        What comes after messages that were dropped is moved up and not evaluated again: it
+        goes on knowing of them a little (context shift, as in StreamingLLM, arXiv 2309.17453).
         False while its head is still being evaluated in the shared sequence.
         """
         head = job.head[: common_prefix(job.head, job.tokens[:-1])]
@@ -225,6 +229,10 @@ class Batcher:
         cache, reusable = self._cache, job.tokens[:-1] if job.answers else job.tokens
         own = cache.matching(job.sequence, reusable)
         donor, offered = cache.best_donor(reusable, but=job.sequence)
+        start, end, length = cache.gap(job.sequence, reusable)
+        worthwhile = length >= max(own, offered) + WORTH_A_SHIFT
+        if worthwhile and cache.cut_out(job.sequence, start, end):
+            own = length
         kept = (
             cache.copy(donor, job.sequence, offered)
             if offered > own

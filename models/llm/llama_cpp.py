@@ -7,6 +7,7 @@ together, one token each a step, on one thread that the engine owns.
 """
 
 import logging
+import os
 import threading
 import time
 from collections import deque
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 import llama_cpp as native
+import psutil
 
 from models.busy_share import BusyShare
 from models.errors import EngineError
@@ -34,12 +36,25 @@ from models.llm.batching import SHARED_HEAD, Batcher, Job, Share, Slices
 from models.llm.gguf import check_gguf
 from models.llm.llama_native import LlamaContext, LlamaModel, LlamaSampler, NativeCache
 from models.llm.prompt import ChatTemplate, Prompter
+from models.llm.prompt_threads import PromptThreads, Reading
 from models.llm.spoken_text import SpokenText
 from models.thread_name import name_thread
 
 log = logging.getLogger(__name__)
 
+KEPT_BY_SHIFT = 0.75
+"""Share of its window that a grown conversation keeps where what stays is only moved."""
+KEPT_ANEW = 0.5
+"""The same where what stays is evaluated again, which should be rare."""
+
 Reason = Literal["stop", "length", "cancelled", "error"]
+
+
+def _reading() -> Reading:
+    """What the clocks of this process and of the machine show now."""
+    machine = psutil.cpu_times()
+    busy_s = machine.user + machine.system + machine.nice
+    return Reading(time.monotonic(), time.process_time(), busy_s)
 
 
 class _Answer(Generation):
@@ -152,7 +167,8 @@ class LlamaCpp(LanguageModel):
     Each of ``max_conversations`` may hold ``context_tokens`` of prompt and answer. All
     share ``cache_tokens`` cells of memory (never fewer than one conversation may need): when
     they are all in use, idle conversations lose theirs and evaluate their history again
-    on their next turn.
+    on their next turn. ``prompt_threads``, where more than ``threads``, read prompts while
+    the machine is idle.
 
     Raises ModelNotFound, ModelCorrupt, or EngineError (no such device here, or too little
     memory), each with the remedy.
@@ -167,6 +183,7 @@ class LlamaCpp(LanguageModel):
         max_conversations: int = 8,
         cache_tokens: int = 8192,
         slices: Slices | None = None,
+        prompt_threads: int | None = None,
     ) -> None:
         path = Path(path)
         check_gguf(path)
@@ -202,6 +219,9 @@ class LlamaCpp(LanguageModel):
         self._closing = False
         self._looks = False
         self._busy_share = BusyShare()
+        self._threads = threads
+        cores = os.cpu_count() or 1
+        self._prompt_threads = PromptThreads(threads, prompt_threads or threads, cores)
         self._worker = threading.Thread(target=self._run, name=f"llm {self.name}", daemon=True)
         self._worker.start()
 
@@ -267,8 +287,7 @@ class LlamaCpp(LanguageModel):
         started = time.perf_counter()
         try:
             place.answer_tokens = answer.sampling.max_tokens
-            room = self._room(place)
-            tokens, place.dropped = self._prompter.fitted(messages, room, place.dropped)
+            tokens, place.dropped = self._fitted(messages, place)
             answer.sampler = LlamaSampler(self._model, answer.sampling)
             answer.text = SpokenText(self._opens_thought(tokens))
             self._queue(place, tokens, messages, answers=True)
@@ -285,12 +304,20 @@ class LlamaCpp(LanguageModel):
         self._stop(place)
         try:
             tokens = self._prompter.settled(messages, place.dropped)
+            if len(tokens) > self._room(place):
+                # Dropped now, so that nobody waits for it when the answer is wanted.
+                _, place.dropped = self._fitted(messages, place)
+                tokens = self._prompter.settled(messages, place.dropped)
         except EngineError as error:
             log.warning("%s: nothing prepared: %s", self.name, error)
             return
-        # A prompt about to be cut would be evaluated for nothing.
-        if tokens and len(tokens) <= self._room(place):
+        if tokens:
             self._queue(place, tokens, messages, answers=False)
+
+    def _fitted(self, messages: Sequence[Message], place: _Place) -> tuple[list[int], int]:
+        """The prompt cut to its room, and how many messages are left out."""
+        keep = KEPT_BY_SHIFT if self._context.can_shift else KEPT_ANEW
+        return self._prompter.fitted(messages, self._room(place), place.dropped, keep)
 
     def _room(self, place: _Place) -> int:
         """Tokens that a prompt may have beside its answer."""
@@ -379,6 +406,10 @@ class LlamaCpp(LanguageModel):
 
     def _step(self, shares: Sequence[Share]) -> None:
         rows = [row for share in shares for row in share.rows()]
+        if len(rows) > len(shares):
+            self._context.use_threads(self._prompt_threads.choose(_reading()))
+        else:
+            self._context.use_threads(self._threads)
         started = time.perf_counter()
         try:
             self._context.evaluate(rows)

@@ -54,6 +54,30 @@ class PrefixCache:
         others = (s for s in range(len(self._tokens)) if s != but)
         return max(((s, self.matching(s, prompt)) for s in others), key=lambda found: found[1])
 
+    def gap(self, sequence: int, prompt: Sequence[int]) -> tuple[int, int, int]:
+        """(start, end, length): without its tokens from ``start`` to ``end``, ``sequence``
+        would begin with ``length`` tokens of ``prompt``; the longest such."""
+        held, start = self._tokens[sequence], self.matching(sequence, prompt)
+        best = (start, start, start)
+        if start == len(prompt):
+            return best
+        rest = prompt[start:]
+        for at in range(start + 1, len(held)):
+            if held[at] == rest[0]:
+                length = start + common_prefix(held[at : at + len(rest)], rest)
+                best = max(best, (start, at, length), key=lambda found: found[2])
+        return best
+
+    def cut_out(self, sequence: int, start: int, end: int) -> bool:
+        """Takes the tokens from ``start`` to ``end`` out of ``sequence`` and moves up what
+        follows; False, and nothing done, where others hold some of what follows."""
+        if any(self._holders[cell] > 1 for cell in self._cells[sequence][end:]):
+            return False
+        rest = self._tokens[sequence][end:], self._cells[sequence][end:]
+        self._release(self._cells[sequence][start:end])
+        self._tokens[sequence][start:], self._cells[sequence][start:] = rest
+        return True
+
     def append(self, sequence: int, tokens: Iterable[int]) -> None:
         """Records that ``tokens`` were evaluated at the end of ``sequence``."""
         for token in tokens:
@@ -64,10 +88,7 @@ class PrefixCache:
 
     def truncate(self, sequence: int, length: int) -> int:
         """Forgets all after the first ``length`` tokens of ``sequence``; returns what is left."""
-        for cell in self._cells[sequence][length:]:
-            self._holders[cell] -= 1
-            if not self._holders[cell]:
-                del self._holders[cell]
+        self._release(self._cells[sequence][length:])
         del self._tokens[sequence][length:]
         del self._cells[sequence][length:]
         return len(self._tokens[sequence])
@@ -82,3 +103,9 @@ class PrefixCache:
         self._cells[target] = self._cells[source][:length]
         self._holders.update(self._cells[target])
         return len(self._tokens[target])
+
+    def _release(self, cells: Iterable[int]) -> None:
+        for cell in cells:
+            self._holders[cell] -= 1
+            if not self._holders[cell]:
+                del self._holders[cell]

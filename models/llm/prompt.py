@@ -128,21 +128,21 @@ class Prompter:
         return first[: common_prefix(first, second)]
 
     def fitted(
-        self, messages: Sequence[Message], budget: int, dropped: int = 0
+        self, messages: Sequence[Message], budget: int, dropped: int = 0, keep: float = 0.75
     ) -> tuple[list[int], int]:
         """Tokens of at most ``budget``, and how many of the oldest entries are left out.
 
         System messages always stay, and so does the last message. ``dropped`` is what the
         turn before left out: while that still fits it is kept, so that the prompt's head,
-        and what was evaluated of it, stays the same; when it does not, a quarter of the
-        budget is made free at once. Raises EngineError when not even the last fits.
+        and what was evaluated of it, stays the same; when it does not, only ``keep`` of the
+        budget stays in use. Raises EngineError when not even the last fits.
         """
         system, spoken = _parted(messages)
         start = min(dropped, max(0, len(spoken) - 1))
         tokens = self.tokens([*system, *spoken[start:]])
         goal = budget
         while len(tokens) > goal and start < len(spoken) - 1:
-            goal = budget * 3 // 4
+            goal = int(budget * keep)
             start = _next_turn(spoken, start)
             tokens = self.tokens([*system, *spoken[start:]])
         if len(tokens) > budget:

@@ -302,3 +302,26 @@ def test_spoken_answers_advance_seldom_while_a_caller_hears_nothing() -> None:
     assert sum(spoken_steps) == 12 // PATIENCE_STEPS
     assert all((2 in step) == together for step, together in zip(steps, spoken_steps, strict=True))
     assert all(3 in step for step in steps)
+
+
+def test_what_follows_dropped_messages_is_moved_and_not_evaluated_again() -> None:
+    model = Model()
+    first = model.add(1, [*HEAD, *range(100, 180)], head=HEAD)
+    model.run()
+    model.evaluated.clear()
+    later = model.add(1, [*HEAD, *range(140, 180), *first.tokens[83:], 77], head=HEAD)
+    model.run(answer=0)
+    assert [token for *_, token in model.evaluated] == [77]
+    assert model.cache.tokens(1) == later.tokens
+
+
+def test_what_others_hold_too_is_evaluated_again() -> None:
+    model = Model()
+    tokens = [*HEAD, *range(100, 180)]
+    for sequence in (1, 2):
+        model.add(sequence, tokens, head=HEAD)
+        model.run(answer=0)
+    later = model.add(1, [*HEAD, *range(140, 180), 77], head=HEAD)
+    model.run(answer=0)
+    assert later.cached_tokens == len(HEAD)
+    assert model.cache.tokens(2) == tokens

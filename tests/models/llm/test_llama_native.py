@@ -86,6 +86,27 @@ def test_a_copied_prefix_continues_as_an_evaluated_one(
     assert cache.matching(3, head) == len(head)
 
 
+def test_what_follows_a_cut_continues_from_its_new_place(
+    model: LlamaModel, context: LlamaContext
+) -> None:
+    gone = model.tokenize("It rains today. ")
+    prompt = model.tokenize("Two and two is four. The capital of France is the city of")
+    *head, last = prompt
+    cache = NativeCache(context, SEQUENCES, rewindable=True)
+    held = [*head[:6], *gone, *head[6:]]
+    context.evaluate([(1, i, token, False) for i, token in enumerate(held)])
+    cache.append(1, held)
+    start, end, length = cache.gap(1, prompt)
+    assert length == len(head) and end - start == len(gone)
+    assert cache.cut_out(1, start, end)
+    context.evaluate([(1, len(head), last, True)])
+    moved = logits(model, context, 0)
+    context.evaluate([(2, i, token, i == len(head)) for i, token in enumerate(prompt)])
+    fresh = logits(model, context, len(head))
+    assert int(moved.argmax()) == int(fresh.argmax())
+    assert alike(moved, fresh) > 0.95
+
+
 def test_what_cannot_be_wound_back_is_forgotten_whole(context: LlamaContext) -> None:
     cache = NativeCache(context, SEQUENCES, rewindable=False)
     context.evaluate([(1, i, 100 + i, False) for i in range(8)])
