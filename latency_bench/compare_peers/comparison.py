@@ -136,7 +136,8 @@ class Comparison:
                             self._trials[theirs],
                             self.plan.lasting.seed,
                         )
-                        figures["sentence"] = sentence(ours.name, peer.name, door, calls, figures)
+                        rows = self._rows[mine], self._rows[theirs]
+                        figures["sentence"] = sentence(*rows, figures)
                         found.setdefault(peer.name, {}).setdefault(door, {})[str(calls)] = figures
         return found
 

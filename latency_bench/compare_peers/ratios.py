@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from latency_bench.compare_peers.rows import v2v_ms
+from latency_bench.compare_peers.rows import HOPELESS_LOST, lost_share, v2v_ms
 from latency_bench.compare_peers.trial import Trial
 from latency_bench.reports.bootstrap import draws, percentiles
 
 MIN_CALLS = 3
 """Fewer calls with an answer tell nothing of how calls differ."""
+TOLD = 0.02
+"""Who lost more of the questions is told with the latency of the answers that came."""
 PLAIN = ("cpu", "rss_mb")
 """Figures of a row without an interval."""
 SHARES = {"v2v_p50": ("p50", 0.5), "v2v_p95": ("p95", 0.95)}
@@ -53,15 +55,21 @@ def by_call(trials: Sequence[Trial]) -> list[list[float]]:
 
 
 def sentence(
-    ours: str, peer: str, door: str, calls: int, ratios: Mapping[str, Mapping[str, Any]]
+    ours: Mapping[str, Any], theirs: Mapping[str, Any], ratios: Mapping[str, Mapping[str, Any]]
 ) -> str:
-    """What the middle answer says of the two, and whether that is more than chance."""
-    where = f"{calls} call{'' if calls == 1 else 's'} over {door}"
-    found = ratios["v2v_p50"]
+    """What the middle answer says of two rows, and whether that is more than chance.
+
+    Answers that came say little of an agent that lost many questions: that is told, too.
+    """
+    name, peer = ours["peer"], theirs["peer"]
+    where = f"{ours['calls']} call{'' if ours['calls'] == 1 else 's'} over {ours['door']}"
+    found, lost = ratios["v2v_p50"], _lost(ours, theirs)
     if found["ratio"] is None:
-        silent = ours if found["ours"] is None else peer
+        silent = name if found["ours"] is None else peer
         return f"{where}: nothing to compare, {silent} answered nothing."
-    sides = f"{found['ours']:,.0f} against {found['theirs']:,.0f} ms"
+    sides = f"{found['ours']:,.0f} against {found['theirs']:,.0f} ms{lost}"
+    if max(map(lost_share, (ours, theirs))) > HOPELESS_LOST:
+        return f"{where}: nothing to compare: {sides}."
     if found["ci95"] is None:
         return f"{where}: {sides}; too few calls to say whether the difference is real."
     low, high = found["ci95"]
@@ -69,7 +77,13 @@ def sentence(
     if low <= 1 <= high:
         return f"{where}: no difference can be shown with so few calls ({told})."
     verb = "sooner" if found["ratio"] < 1 else "later"
-    return f"{where}: {ours} answers {verb}, and the difference is real ({told})."
+    return f"{where}: {name} answers {verb}, and the difference is real ({told})."
+
+
+def _lost(*rows: Mapping[str, Any]) -> str:
+    shares = [(row["peer"], lost_share(row)) for row in rows]
+    told = [f"{peer} lost {share:.0%} of its questions" for peer, share in shares if share > TOLD]
+    return "".join(f"; {one}" for one in told)
 
 
 def _ratio(ours: float | None, theirs: float | None) -> dict[str, Any]:

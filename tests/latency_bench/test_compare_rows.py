@@ -147,37 +147,45 @@ def test_the_capacity_ends_at_the_first_level_that_is_not_carried() -> None:
     assert found == {"self": 2, "other": 0, "third": 0, "fourth": 1, "fifth": 1}
 
 
+def compared(ours: Trial, theirs: Trial) -> tuple[dict[str, Any], str]:
+    """The ratios, and what is said of them."""
+    rows = row_of([ours]), row_of([theirs])
+    figures = ratios_of(*rows, [ours], [theirs])
+    return figures, sentence(*rows, figures)
+
+
 def test_a_ratio_is_ours_by_theirs_and_says_whether_it_is_real() -> None:
     rng = np.random.default_rng(3)
-    ours = trial(*answers(*rng.normal(450, 30, 30).tolist()))
-    theirs = trial(*answers(*rng.normal(1500, 90, 30).tolist()), usage=usage(1.6, 1800.0))
-    found = ratios_of(row_of([ours]), row_of([theirs]), [ours], [theirs])
+    ours = trial(*answers(*rng.normal(450, 30, 30).tolist()), calls=2)
+    theirs = trial(
+        *answers(*rng.normal(1500, 90, 30).tolist(), None), usage=usage(1.6, 1800.0), peer="stock"
+    )
+    found, said = compared(ours, theirs)
     p50 = found["v2v_p50"]
     assert p50["ratio"] == pytest.approx(0.3, rel=0.05)
     assert p50["ci95"][0] < p50["ratio"] < p50["ci95"][1] < 0.4
     assert found["cpu"] == {"ours": 0.8, "theirs": 1.6, "ratio": 0.5}
     assert found["rss_mb"]["ratio"] == 0.5
-    said = sentence("self", "stock", "webrtc", 2, found)
     assert said.startswith("2 calls over webrtc: self answers sooner, and the difference is real")
-    back = ratios_of(row_of([theirs]), row_of([ours]), [theirs], [ours])
-    assert "answers later" in sentence("stock", "self", "webrtc", 1, back)
-    assert ratios_of(row_of([ours]), row_of([theirs]), [ours], [theirs]) == found
+    assert said.endswith("; stock lost 3% of its questions).")
+    assert "stock answers later" in compared(theirs, ours)[1]
+    assert compared(ours, theirs)[0] == found
 
 
 def test_no_difference_is_claimed_without_grounds() -> None:
     rng = np.random.default_rng(4)
     one = trial(*answers(*rng.normal(800, 200, 8).tolist()))
-    other = trial(*answers(*rng.normal(800, 200, 8).tolist()))
-    found = ratios_of(row_of([one]), row_of([other]), [one], [other])
-    assert "no difference can be shown" in sentence("self", "stock", "sip", 1, found)
-    few = trial(*answers(400.0, 410.0))
-    found = ratios_of(row_of([few]), row_of([other]), [few], [other])
+    other = trial(*answers(*rng.normal(800, 200, 8).tolist()), peer="stock")
+    assert "no difference can be shown" in compared(one, other)[1]
+    found, said = compared(trial(*answers(400.0, 410.0)), other)
     assert found["v2v_p50"]["ci95"] is None and found["v2v_p50"]["ratio"] is not None
-    assert "too few calls to say" in sentence("self", "stock", "sip", 1, found)
-    mute = trial(*answers(None, None, None))
-    found = ratios_of(row_of([mute]), row_of([other]), [mute], [other])
-    assert found["v2v_p50"]["ratio"] is None
-    assert "self answered nothing" in sentence("self", "stock", "sip", 1, found)
+    assert "too few calls to say" in said
+    found, said = compared(trial(*answers(None, None, None)), other)
+    assert found["v2v_p50"]["ratio"] is None and "self answered nothing" in said
+    # Quick where it answered at all: that says nothing.
+    few = trial(*answers(*[300.0] * 5, *[None] * 7))
+    assert "nothing to compare" in compared(few, other)[1]
+    assert "self lost 58% of its questions" in compared(few, other)[1]
 
 
 def test_engine_time_thrown_away_is_summed_over_the_calls() -> None:
@@ -213,10 +221,8 @@ def report(*trials: tuple[str, Door, int, Sequence[float | None]]) -> dict[str, 
     ratios: dict[str, Any] = {"webrtc": {}}
     for calls in (1, 2):
         sides = [by_key[name, "webrtc", calls] for name in ("self", "stock")]
-        figures: dict[str, Any] = ratios_of(
-            row_of([sides[0]]), row_of([sides[1]]), [sides[0]], [sides[1]]
-        )
-        figures["sentence"] = sentence("self", "stock", "webrtc", calls, figures)
+        figures, said = compared(*sides)
+        figures["sentence"] = said
         ratios["webrtc"][str(calls)] = figures
     return {
         "rows": rows, "ratios": {"stock": ratios}, "capacity": capacities(rows),

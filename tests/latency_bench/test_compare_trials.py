@@ -93,13 +93,14 @@ async def test_two_agents_have_their_turns_one_after_the_other(tmp_path: Path) -
         tmp_path,
         contender("self", "good", starts),
         contender("stock", "talkative", starts),
+        levels=(2,),
         rounds=2,
     )
     one.told = told.append
     report = await ran(one)
     assert one.order == [
-        ("self", "sip", 1, 0), ("stock", "sip", 1, 0),
-        ("self", "sip", 1, 1), ("stock", "sip", 1, 1),
+        ("self", "sip", 2, 0), ("stock", "sip", 2, 0),
+        ("self", "sip", 2, 1), ("stock", "sip", 2, 1),
     ]  # fmt: skip
     assert starts == {"self": 2, "stock": 2}, "each trial has an agent of its own"
     assert [(t.peer, t.round) for t in told] == [
@@ -111,79 +112,71 @@ async def test_two_agents_have_their_turns_one_after_the_other(tmp_path: Path) -
     ours, theirs = report["rows"]
     assert (ours["peer"], theirs["peer"]) == ("self", "stock")
     for row in (ours, theirs):
-        assert row["door"] == "sip" and row["calls"] == 1 and row["rounds"] == 2
+        assert row["door"] == "sip" and row["calls"] == 2 and row["rounds"] == 2
         assert not row["errors"] and row["questions"] >= 2 and row["v2v_ms"]["n"] >= 1
         assert row["cpu"] >= 0 and row["rss_mb"] > 5 and row["discarded_fraction"] is None
         assert row["first_sound_ms"] == row["v2v_ms"], "nobody listened"
         assert row["broken_turns"] == 0
     # Their delays are 300 and 600 ms, to the sample; the callers' machine may be busy.
     assert 250 < ours["v2v_ms"]["min"] and 550 < theirs["v2v_ms"]["min"]
-    figures = report["ratios"]["stock"]["sip"]["1"]
+    figures = report["ratios"]["stock"]["sip"]["2"]
     assert figures["v2v_p50"]["ours"] == ours["v2v_ms"]["p50"]
     assert figures["v2v_p50"]["ratio"] == pytest.approx(
         ours["v2v_ms"]["p50"] / theirs["v2v_ms"]["p50"], rel=0.01
     )
     assert set(report["capacity"]) == {"self", "stock"} and not report["interrupted"]
-    assert "0000.npz" in os.listdir(tmp_path / "self-sip-1-2"), "the sound is there to listen to"
+    assert "0000.npz" in os.listdir(tmp_path / "self-sip-2-2"), "the sound is there to listen to"
 
 
 async def test_one_that_refuses_is_a_row_and_is_not_asked_for_more(tmp_path: Path) -> None:
     starts: Counter[str] = Counter()
-    one = comparison(
-        tmp_path,
-        contender("self", "good", starts),
-        contender("stock", "refusing", starts),
-        levels=(1, 2),
-    )
+    one = comparison(tmp_path, contender("stock", "refusing", starts), levels=(1, 2))
     report = await ran(one)
-    by_key = {(row["peer"], row["calls"]): row for row in report["rows"]}
-    refused, skipped = by_key["stock", 1], by_key["stock", 2]
-    assert refused["v2v_ms"] is None and refused["outcomes"] == {"refused": refused["placed"]}
+    refused, skipped = report["rows"]
+    # One more may have been on its way as the rest were given up.
+    assert refused["v2v_ms"] is None and set(refused["outcomes"]) <= {"refused", "stopped"}
+    assert refused["outcomes"]["refused"] >= 3
     assert "every call failed: refused" in refused["errors"][0]
     assert refused["broken_turns"] == refused["questions"] >= 3
-    assert "every call failed" in skipped["skipped"] and skipped["v2v_ms"] is None
-    assert starts == {"self": 2, "stock": 1}
-    assert by_key["self", 2]["v2v_ms"] is not None
+    assert skipped["calls"] == 2 and skipped["v2v_ms"] is None
+    assert "every call failed" in skipped["skipped"] and starts == {"stock": 1}
     assert report["capacity"]["stock"] == {"sip": 0}
-    assert report["ratios"]["stock"]["sip"]["1"]["v2v_p50"]["ratio"] is None
 
 
 async def test_one_that_dies_or_does_not_start_is_not_the_end(tmp_path: Path) -> None:
     starts: Counter[str] = Counter()
 
     def start(number: int) -> None:
-        if number == 1:
+        if number == 0:
             raise PeerFailed("stock ended before it was ready; it said:\n  no memory")
 
     one = comparison(
         tmp_path,
-        contender("self", "good", starts),
         contender("stock", "good", starts, start),
-        rounds=2,
+        contender("self", "good", starts),
         seconds=60.0,
         questions=10_000,
     )
     killed: list[int] = []
 
     def progress(what: str, share: float, questions: int) -> None:
-        # As soon as it measures: half a minute of calls would tell no more.
-        if what == "measuring" and questions:
-            name, _, _, round_ = one.order[-1]
+        # As soon as it has answered: an hour of calls would tell no more.
+        if what == "measuring" and questions and not killed:
             children = psutil.Process().children()
             agents = [c for c in children if "latency_bench.reference.agent" in c.cmdline()]
             assert len(agents) == 1, "only one agent runs at a time"
-            if agents[0].pid not in killed:
-                killed.append(agents[0].pid)
-                os.kill(agents[0].pid, signal.SIGKILL)
+            killed.append(agents[0].pid)
+            os.kill(agents[0].pid, signal.SIGKILL)
 
     one.progress = progress
     report = await ran(one)
-    assert len(killed) == 3 and starts["self"] == 2
-    ours, theirs = report["rows"]
-    assert len(ours["errors"]) == 2 and ours["errors"][0].startswith("round 1: self ended")
-    assert "stock ended before it was ready" in theirs["errors"][1]
-    assert ours["questions"] >= 2 and ours["by_round"][1]["questions"] >= 1
+    absent, died = report["rows"]
+    assert killed and absent["peer"] == "stock" and died["peer"] == "self"
+    assert "stock ended before it was ready" in absent["errors"][0] and not absent["questions"]
+    assert died["errors"][0].startswith("round 1: self ended with exit status -9")
+    assert died["questions"] >= 1 and died["cpu"] >= 0
     assert report["capacity"] == {"self": {"sip": 0}, "stock": {"sip": 0}}
+    assert report["ratios"]["self"]["sip"]["1"]["v2v_p50"]["ratio"] is None
 
 
 async def test_who_stops_it_gets_what_ran(tmp_path: Path) -> None:
