@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Iterator
-from functools import partial
 
 from agent.engines import Engines
 from models.schedule import Scheduled
@@ -29,9 +28,7 @@ class ClauseVoice:
         self._engines = engines
         phrase = engines.phrases.get(text)
         self._ready = phrase is not None
-        self._chunks: Iterator[AudioChunk] = (
-            iter(phrase) if phrase is not None else engines.tts.synthesize(text)
-        )
+        self._chunks: Iterator[AudioChunk] | None = iter(phrase) if phrase is not None else None
         self._held: deque[AudioChunk | None] = deque()
         self._making = asyncio.Lock()
         self._wanted = False
@@ -73,11 +70,11 @@ class ClauseVoice:
             return await self._make(deadline_s, guess=False)
 
     async def _make(self, deadline_s: float, *, guess: bool) -> AudioChunk | None:
-        step = partial(next, self._chunks, None)
         if self._ready:
-            chunk = step()
+            chunk = self._step()
         else:
-            self._job = self._engines.schedule.submit(step, deadline_s, kind="tts", guess=guess)
+            schedule = self._engines.schedule
+            self._job = schedule.submit(self._step, deadline_s, kind="tts", guess=guess)
             try:
                 chunk = await asyncio.wrap_future(self._job)
             finally:
@@ -87,3 +84,8 @@ class ClauseVoice:
             if self.started_s is None:
                 self.started_s = time.monotonic()
         return chunk
+
+    def _step(self) -> AudioChunk | None:
+        if self._chunks is None:
+            self._chunks = self._engines.tts.synthesize(self.text)
+        return next(self._chunks, None)

@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
@@ -13,8 +13,8 @@ from agent.menu import PHRASES
 from agent.text import speakable
 from models.llm.base import GenerationEnd, LanguageModel, Message, Sampling
 from models.loading import load_llm, load_stt, load_tts, load_turn, load_vad
-from models.schedule import Schedule
-from models.stt.base import SpeechRecognizer
+from models.schedule import Batched, Schedule
+from models.stt.base import SpeechRecognizer, Transcript, Utterance
 from models.tts.base import AudioChunk, SpeechSynthesizer
 from models.turn.base import TurnModel
 from models.vad.base import VoiceDetector
@@ -25,6 +25,8 @@ APOLOGY = "Sorry, I had trouble with that. Please say it again."
 """Spoken when an answer fails; made at start, since the synthesiser may be what failed."""
 
 WARM_UP_LIMIT_S = 60.0
+MOST_UTTERANCES = 4
+"""Decoded in one go, at most: eight together delay the first by a quarter of a second."""
 
 Progress = Callable[[str, float], None]
 """Gets what is being loaded, and the share of all loading that is done (0..1)."""
@@ -44,6 +46,14 @@ class Engines:
     """Name of the model in use, by stage, as the configuration has it."""
     phrases: dict[str, tuple[AudioChunk, ...]]
     """Audio of fixed phrases, by their speakable text."""
+    recognition: Batched[Utterance, Transcript] = field(init=False)
+    """Recognition of (audio, rate), several callers' together where that is no later."""
+
+    def __post_init__(self) -> None:
+        batched = Batched(
+            lambda utterances: self.stt.transcribe_batch(utterances), MOST_UTTERANCES, "stt"
+        )
+        object.__setattr__(self, "recognition", batched)
 
     @property
     def devices(self) -> dict[str, str]:

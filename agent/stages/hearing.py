@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -233,8 +232,8 @@ class Hearing(FrameProcessor):
         self, pcm: NDArray[np.int16], deadline_s: float, *, guess: bool = False
     ) -> Scheduled[Transcript]:
         engines = self._call.engines
-        job = partial(engines.stt.transcribe, pcm, self._rate_hz)
-        return engines.schedule.submit(job, deadline_s, kind="stt", guess=guess)
+        utterance = (pcm, self._rate_hz)
+        return engines.schedule.submit_to(engines.recognition, utterance, deadline_s, guess=guess)
 
     async def _transcript(self, job: Scheduled[Transcript], samples: int) -> Transcript:
         async with asyncio.timeout(DECODE_LIMIT_S):

@@ -258,22 +258,20 @@ class Broken:
 
 @pytest.mark.parametrize(
     ("stage", "method", "part"),
-    [("stt", "transcribe", "recognition"), ("tts", "synthesize", "synthesis")],
+    [("stt", "transcribe_batch", "recognition"), ("tts", "synthesize", "synthesis")],
 )
 async def test_an_engine_that_fails_is_told_and_apologised_for(
     open_box: OpenBox, question: Question, stage: str, method: str, part: str
 ) -> None:
-    async with open_box() as box, LoopbackCaller(box, RATE_HZ) as caller:
-        await caller.turn(0)
-        call = caller.run.call
-        call.engines = replace(
-            call.engines, **{stage: Broken(getattr(call.engines, stage), method)}
-        )
-        await caller.say(question.at(RATE_HZ))
-        turn = await caller.turn(1)
-        assert turn["answer"] == APOLOGY
-        assert turn["usage"]["audio_heard_s"] > 0
-        errors = [event["message"] for event in caller.events if event["type"] == "error"]
-        assert len(errors) >= 1
-        assert part in errors[0]
-        assert "on purpose" in errors[0]
+    async with open_box() as box:
+        box.engines = replace(box.engines, **{stage: Broken(getattr(box.engines, stage), method)})
+        async with LoopbackCaller(box, RATE_HZ) as caller:
+            await caller.turn(0)
+            await caller.say(question.at(RATE_HZ))
+            turn = await caller.turn(1)
+            assert turn["usage"]["audio_heard_s"] > 0
+            errors = [event["message"] for event in caller.events if event["type"] == "error"]
+    assert len(errors) >= 1
+    assert part in errors[0]
+    assert "on purpose" in errors[0]
+    assert turn["answer"] == APOLOGY
