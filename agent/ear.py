@@ -97,7 +97,7 @@ class Ear:
         self._keep(window, overlaps, at_s)
         return self._turn.window(
             overlaps,
-            self._taker.hear(probability, at_s, False),
+            self._taker.hear(probability, at_s, agent_busy),
             voiced=probability >= self.settings.vad_confidence,
             agent_busy=agent_busy,
         )
