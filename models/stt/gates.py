@@ -9,8 +9,9 @@ import re
 
 # (no-speech probability over, mean log probability under): where both hold, words are withheld.
 # Chosen on single spoken digits at 8 kHz, the hardest real speech (up to 0.88 at -0.76, 0.77 at
-# -1.23), against silence (0.99 at -0.8), noise and hold music (0.84-0.98 at -1.1 to -2.4).
-_NOT_SPEECH = ((0.6, -1.7), (0.82, -1.0), (0.93, math.inf))
+# -1.23, 0.34 at -1.56), against silence (0.99 at -0.8), noise, crying and hold music (0.48-0.98
+# at -1.1 to -2.4) and the babble of many talkers (0.29-0.42 at -1.7 to -1.9).
+_NOT_SPEECH = ((0.25, -1.65), (0.82, -1.0), (0.93, math.inf))
 
 # What Whisper makes of noise because the ends of its training videos said so. A caller's own
 # "thank you" scores under 0.3.
@@ -46,9 +47,11 @@ def is_speech(text: str, no_speech_probability: float, log_probability: float) -
     """Whether decoded words were really said, rather than made up from noise."""
     if any(no_speech_probability > over and log_probability < under for over, under in _NOT_SPEECH):
         return False
+    if no_speech_probability > _REPEATED_NO_SPEECH_PROBABILITY and repeats_itself(text):
+        return False
     if no_speech_probability > _PHANTOM_NO_SPEECH_PROBABILITY:
         return " ".join(_words(text)) not in _PHANTOMS
-    return no_speech_probability <= _REPEATED_NO_SPEECH_PROBABILITY or not repeats_itself(text)
+    return True
 
 
 def _words(text: str) -> list[str]:
