@@ -40,7 +40,11 @@ async def test_it_answers_a_question_and_its_spans_say_how_long_it_took(tmp_path
     before = set(psutil.Process().children(recursive=True))
     async with OtlpReceiver() as receiver:
         async with start(
-            "stock-pipecat", otlp_url=receiver.url, config=config, ready_limit_s=START_LIMIT_S
+            "stock-pipecat",
+            otlp_url=receiver.url,
+            config=config,
+            arguments=("--calls", "2"),
+            ready_limit_s=START_LIMIT_S,
         ) as target:
             family = set(psutil.Process().children(recursive=True)) - before
             assert any("llama_cpp.server" in " ".join(child.cmdline()) for child in family)
@@ -67,7 +71,8 @@ async def test_it_answers_a_question_and_its_spans_say_how_long_it_took(tmp_path
         # Where a step takes too long, Pipecat does not time it.
         assert set(turn.stages_ms) <= STEPS
         assert turn.inside_ms is not None and turn.outside_gap_ms is not None
-        assert abs(sum(turn.stages_ms.values()) - turn.inside_ms) < 1.0
+        if turn.stages_ms:
+            assert abs(sum(turn.stages_ms.values()) - turn.inside_ms) < 1.0
     assert any(set(turn.stages_ms) >= STEPS - {"first_audio"} for turn in told), told
 
 
