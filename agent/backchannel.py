@@ -51,7 +51,11 @@ def is_backchannel(text: str) -> bool:
     """
     if "?" in text:
         return False
-    words = re.sub(r"[^a-z0-9' ]", " ", text.lower().replace("-", "")).replace("'", "").split()
+    words = (
+        re.sub(r"[^a-z0-9' ]", " ", text.lower().replace("-", "").replace(".", ""))
+        .replace("'", "")
+        .split()
+    )
     if not words or len(words) > LONGEST_WORDS:
         return False
     at = 0

@@ -4,16 +4,16 @@ Silence and voice are counted in windows of audio, as `agent.turn_taking` does. 
 is held back as soon as a voice is noticed, and what the voice says decides: a held agent goes on
 after a cough, a backchannel or noise, and falls silent for words.
 
-    NONE --(voiced for start_s)--> HELD                                   OverlapBegan
+    NONE --(voiced for start_s, or surely voiced for sure_s)--> HELD      OverlapBegan
     HELD --(silent for pause_s, voiced under short_s)--> NONE             OverlapEnded SHORT
-    HELD --(silent for pause_s | voiced for ask_s)--> HELD                WordsWanted
+    HELD --(voiced for ask_s | silent for pause_s)--> HELD                WordsWanted
     HELD --(words, none of them a sign of listening)--> MEANT             BargedIn
     HELD --(silent, no words or signs of listening)--> NONE               OverlapEnded
     HELD --(voiced for meant_s)--> MEANT                                  BargedIn
     HELD --(held for hold_s)--> NONE                                      OverlapEnded UNDECIDED
 
-Each hold that came to nothing makes the next ones harder for a while, and after two of them in a
-row only words interrupt: a noisy room must not make the agent stutter.
+Each hold that came to nothing makes the next ones harder for a while, and after `NOISY` of them in
+a row only words interrupt: a noisy room must not make the agent stutter.
 """
 
 from dataclasses import dataclass
@@ -27,8 +27,11 @@ class BargeInSettings:
     """Thresholds; times are of audio."""
 
     vad_confidence: float = 0.6
-    start_s: float = 0.1
-    """Voiced time that holds the agent's audio back."""
+    start_s: float = 0.128
+    """Voiced time that holds the agent's audio back..."""
+    sure_confidence: float = 0.8
+    sure_s: float = 0.064
+    """...and so much where each window is voiced beyond this doubt."""
     pause_s: float = 0.128
     """Silence after which the words are over for now."""
     short_s: float = 0.16
@@ -44,6 +47,10 @@ class BargeInSettings:
     most_wary: int = 3
     forget_s: float = 8.0
     """After so long without a hold one of those that came to nothing is forgotten."""
+
+
+NOISY = 2
+"""After so many holds in vain only words interrupt."""
 
 
 class Why(Enum):
@@ -103,11 +110,16 @@ class BargeIn:
         self._held = False
         self._meant = False
         self._run_s = 0.0
+        self._sure_run_s = 0.0
         self._silence_s = 0.0
         self._voiced_s = 0.0
         self._held_s = 0.0
         self._onset_s = 0.0
-        self._asked = False
+        self._asked_at_s = 0.0
+        """Voiced time when words were last wanted; 0: not yet."""
+        self._unanswered = 0
+        self._so_far: Why | None = None
+        """What the words so far make of it."""
         self._in_vain = 0
         self._calm_s = 0.0
 
@@ -123,19 +135,21 @@ class BargeIn:
         """
         self._forget()
         if probability >= self._settings.vad_confidence:
-            if not self._run_s:
-                self._onset_s = at_s - self._window_s if not self._held else self._onset_s
+            if not self._run_s and not self._held:
+                self._onset_s = at_s - self._window_s
             self._run_s += self._window_s
             self._voiced_s += self._window_s
             self._silence_s = 0.0
         else:
             self._run_s = 0.0
             self._silence_s += self._window_s
+        sure = probability >= self._settings.sure_confidence
+        self._sure_run_s = self._sure_run_s + self._window_s if sure else 0.0
         if not agent_busy:
             return self._agent_is_quiet()
         if self._held:
             self._held_s += self._window_s
-            return self._held_on()
+            return self._hold_on()
         if self._meant:
             # Until the answer is gone.
             return []
@@ -145,36 +159,59 @@ class BargeIn:
         """Takes what was recognised; words of overlaps that are decided are ignored."""
         if not self._held or overlap != self._overlap:
             return []
+        self._unanswered -= 1
         if text.strip() and not is_backchannel(text):
             return self._barge()
-        if self._silence_s < self._settings.pause_s:
-            # It goes on: what it says may be more than this.
-            return []
-        return self._end(Why.BACKCHANNEL if text.strip() else Why.NO_WORDS)
+        self._so_far = Why.BACKCHANNEL if text.strip() else Why.NO_WORDS
+        return self._maybe_end()
 
     def _maybe_begin(self) -> list[OverlapDecision]:
-        wanted_s = self._settings.start_s + self._in_vain * self._settings.wary_s
-        if self._run_s < wanted_s - self._window_s / 2:
+        settings = self._settings
+        wary_s = self._in_vain * settings.wary_s
+        if not (
+            self._reaches(self._run_s, settings.start_s + wary_s)
+            or self._reaches(self._sure_run_s, settings.sure_s + wary_s)
+        ):
             return []
         self._overlap += 1
-        self._held, self._asked = True, False
-        self._voiced_s = min(self._run_s, self._settings.ask_s)
+        self._held, self._asked_at_s, self._unanswered, self._so_far = True, 0.0, 0, None
+        # A voice that was there before the agent began counts for a part only.
+        self._voiced_s = min(self._run_s, settings.ask_s)
         self._held_s = 0.0
-        return [OverlapBegan(self._overlap, self._onset_s), *self._held_on()]
+        return [OverlapBegan(self._overlap, self._onset_s), *self._hold_on()]
 
-    def _held_on(self) -> list[OverlapDecision]:
+    def _hold_on(self) -> list[OverlapDecision]:
         settings = self._settings
-        paused = self._silence_s >= settings.pause_s - self._window_s / 2
-        if paused and self._voiced_s < settings.short_s:
+        if self._paused and self._voiced_s < settings.short_s - self._window_s / 2:
             return self._end(Why.SHORT)
-        if self._voiced_s >= settings.meant_s and self._in_vain < 2:
+        if self._reaches(self._voiced_s, settings.meant_s) and self._in_vain < NOISY:
             return self._barge()
-        if self._held_s >= settings.hold_s:
+        if self._reaches(self._held_s, settings.hold_s):
             return self._end(Why.UNDECIDED)
-        if not self._asked and (paused or self._voiced_s >= settings.ask_s):
-            self._asked = True
+        if self._ask_now():
+            self._asked_at_s = self._voiced_s
+            self._unanswered += 1
             return [WordsWanted(self._overlap)]
-        return []
+        return self._maybe_end()
+
+    def _ask_now(self) -> bool:
+        """Once in the middle, and once more at the end where more was said since."""
+        if self._asked_at_s:
+            return self._paused and self._voiced_s > self._asked_at_s
+        return self._paused or self._reaches(self._voiced_s, self._settings.ask_s)
+
+    def _maybe_end(self) -> list[OverlapDecision]:
+        """Words that do not interrupt count once all were heard."""
+        heard_all = self._paused and not self._unanswered and self._voiced_s <= self._asked_at_s
+        return self._end(self._so_far) if heard_all and self._so_far is not None else []
+
+    @property
+    def _paused(self) -> bool:
+        return self._reaches(self._silence_s, self._settings.pause_s)
+
+    def _reaches(self, counted_s: float, wanted_s: float) -> bool:
+        # To the nearest window.
+        return counted_s >= wanted_s - self._window_s / 2
 
     def _barge(self) -> list[OverlapDecision]:
         self._held, self._meant = False, True
@@ -183,7 +220,7 @@ class BargeIn:
 
     def _end(self, why: Why) -> list[OverlapDecision]:
         self._held = False
-        self._run_s = 0.0
+        self._run_s = self._sure_run_s = 0.0
         self._in_vain = min(self._in_vain + 1, self._settings.most_wary)
         self._calm_s = 0.0
         return [OverlapEnded(self._overlap, why)]

@@ -232,19 +232,21 @@ class TurnConfig(Section):
     """Speech probability from which a window counts as voiced."""
     start_s: NotNegative = 0.1
     """Voiced time that makes it speech."""
-    stop_s: Positive = 0.2
-    """Silence before the turn model is asked."""
+    decode_after_s: Positive = 0.064
+    """Silence after which the words so far are decoded and the turn model is asked."""
+    stop_s: Positive = 0.16
+    """Silence that ends the turn where everything says that the caller has finished."""
     complete_probability: Probability = 0.5
-    """From here the turn model's word ends the turn."""
-    max_wait_s: Positive = 1.5
-    """Silence after which the turn is over whatever the model says."""
+    """The turn model's word that says as much for an end as against it."""
+    patience: NotNegative = 1.0
+    """Times the wait that doubt adds to `stop_s`; over 1 cuts fewer callers off."""
+    max_wait_s: Positive = 1.4
+    """Silence after which the turn is over whatever else is known."""
     min_speech_s: NotNegative = 0.25
-    """Less voiced time than this is no turn."""
-    barge_in_s: NotNegative = 0.25
-    """Voiced time that silences the agent."""
+    """Less voiced time than this is a turn only where words are recognised in it."""
 
     def faults(self, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-        """The turn model is asked before the wait is over."""
+        """The shortest wait is not over the longest."""
         if self.max_wait_s < self.stop_s:
             yield (
                 "max_wait_s",
