@@ -1,9 +1,12 @@
-"""``offhook models``: what is known, what is here, fetch one, make one the default."""
+"""``offhook models``: what is known, what is here, fetch one, tune one, make one the default."""
 
 import argparse
+import json
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import tomlkit
 from rich.console import Console
@@ -16,6 +19,7 @@ from models.errors import ModelError, ModelNotFound
 from models.fetch import fetch
 from models.loading import locate, model_folder
 from models.lock import ModelLock
+from models.tuning import choose, machine_name, save
 
 _DEFAULT_CONFIG = Path("offhook.toml")
 
@@ -39,6 +43,15 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         ("use", _use, "make a model the default for its kind in the configuration file"),
     ):
         action(name, run, summary).add_argument("name", metavar="NAME")
+    tune = action("tune", _tune, "measure a language model's weight formats here; choose one")
+    tune.add_argument(
+        "name",
+        nargs="?",
+        default="smollm2-135m-instruct",
+        metavar="NAME",
+        help="a name of the catalogue or a GGUF file (default: the default model)",
+    )
+    tune.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
 
 
 def set_default(config: Path, kind: str, name: str) -> None:
@@ -149,6 +162,41 @@ def _use(args: argparse.Namespace, console: Console) -> int:
     config = Path(getattr(args, "config", None) or _DEFAULT_CONFIG)
     set_default(config, entry.kind, entry.name)
     console.print(f'{config}: models.{entry.kind} = "{entry.name}"', soft_wrap=True, markup=False)
+    return 0
+
+
+def _tune(args: argparse.Namespace, console: Console) -> int:
+    # Native code, needed for nothing else here.
+    from models.llm.format_speed import measure_formats
+    from models.llm.requantise import cache_folder, requantised
+
+    path = locate(args.name, "llm")
+    cache = cache_folder()
+    cache.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=cache, prefix=".tuning-") as folder, console.status("") as status:
+        measured = measure_formats(
+            path, Path(folder), progress=lambda what: status.update(f"{path.name}: {what}")
+        )
+    tuning = choose(measured, machine_name())
+    if tuning.format != "shipped":
+        requantised(path, formats=None, target_format=tuning.format)
+    where = save(path, tuning)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("format", "prompt tokens/s", "answer tokens/s", "mean NLL", "MB"):
+        table.add_column(heading, justify="left" if heading == "format" else "right")
+    for one in measured:
+        table.add_row(
+            one.format + (" *" if one.format == tuning.format else ""),
+            f"{one.prompt_tokens_per_s:.0f}",
+            f"{one.answer_tokens_per_s:.0f}",
+            f"{one.nll:.3f}",
+            f"{one.size_mb:.0f}",
+        )
+    console.print(table)
+    told = f"{path.name} on {tuning.machine}: {tuning.format}: {tuning.why}"
+    console.print(f"{told}\n{where}", soft_wrap=True, highlight=False, markup=False)
+    if args.json:
+        args.json.write_text(json.dumps(asdict(tuning), indent=2) + "\n", encoding="utf-8")
     return 0
 
 

@@ -1,6 +1,7 @@
 """A reference in the configuration -> a loaded engine, its files checked before native code."""
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -17,6 +18,7 @@ from models.catalogue import (
 from models.device import choose_device
 from models.errors import ModelCorrupt, ModelNotFound
 from models.lock import ModelLock, home
+from models.tuning import tuned
 
 if TYPE_CHECKING:
     from models.llm.base import LanguageModel
@@ -75,17 +77,39 @@ def load_llm(
 ) -> "LanguageModel":
     """A catalogue name or a GGUF file -> a language model.
 
-    ``requantise``: on a processor take a Q4_0 copy of the weights, made once; ``auto`` where
-    they are Q4_1, ``yes`` from any format that gains by it.
+    ``requantise``: on a processor take a copy of the weights that is read faster, made once;
+    ``auto``: in the format that `offhook models tune` chose on this machine, else Q4_0 where
+    they are Q4_1; ``yes``: Q4_0 from any format that gains by it.
     """
     from models.llm.llama_cpp import LlamaCpp
-    from models.llm.requantise import NEAREST, WORTHWHILE, requantised
 
     choice = choose_device("llm", device)
     path = locate(reference, "llm")
-    if requantise != "no" and choice.device == "cpu":
-        path = requantised(path, formats=WORTHWHILE if requantise == "yes" else NEAREST)
-    return LlamaCpp(path, choice.device, threads, context_tokens, max_conversations)
+    prompt_threads = threads
+    if choice.device == "cpu":
+        path = _faster(path, requantise)
+        prompt_threads = max(threads, min(2 * threads, os.cpu_count() or 1))
+    return LlamaCpp(
+        path,
+        choice.device,
+        threads,
+        context_tokens,
+        max_conversations,
+        prompt_threads=prompt_threads,
+    )
+
+
+def _faster(path: Path, requantise: Requantise) -> Path:
+    from models.llm.requantise import FORMATS, NEAREST, WORTHWHILE, requantised
+
+    if requantise == "no":
+        return path
+    tuning = tuned(path) if requantise == "auto" else None
+    if tuning is None:
+        return requantised(path, formats=WORTHWHILE if requantise == "yes" else NEAREST)
+    if tuning.format not in FORMATS:
+        return path
+    return requantised(path, formats=None, target_format=tuning.format)
 
 
 def locate(

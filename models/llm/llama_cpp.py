@@ -217,7 +217,7 @@ class LlamaCpp(LanguageModel):
         self._places: dict[int, _Place] = {}
         self._owners: dict[Job, _Place] = {}
         self._closing = False
-        self._looks = False
+        self._looks = self._working = False
         self._busy_share = BusyShare()
         self._threads = threads
         cores = os.cpu_count() or 1
@@ -243,7 +243,7 @@ class LlamaCpp(LanguageModel):
         """Cancels all, frees the model and waits until its thread has ended."""
         with self._wake:
             self._closing = True
-            self._wake.notify()
+            self._wake.notify_all()
         if threading.current_thread() is not self._worker:
             self._worker.join()
 
@@ -253,18 +253,26 @@ class LlamaCpp(LanguageModel):
             if self._closing:
                 raise EngineError(f"{self.name} is closed")
             self._inbox.append(command)
-            self._wake.notify()
+            self._wake.notify_all()
 
     def wake(self) -> None:
         """Has the worker look at what was cancelled and confirmed. For conversations only."""
         with self._wake:
             self._looks = True
-            self._wake.notify()
+            self._wake.notify_all()
 
     def load(self, now_s: float) -> float:
         """How busy its thread was in the last seconds, 0 to 1; ``time.monotonic`` seconds."""
         with self._wake:
             return self._busy_share.at(now_s)
+
+    def settled(self, limit_s: float) -> bool:
+        """Waits until all that was asked for is done; False if it is not within ``limit_s``."""
+        with self._wake:
+            return self._wake.wait_for(self._settled, limit_s)
+
+    def _settled(self) -> bool:
+        return not (self._inbox or self._working) and self._batcher.waits
 
     def release(self, place: _Place) -> None:
         """Ends what runs in ``place`` and gives it to the next. For conversations only."""
@@ -275,7 +283,7 @@ class LlamaCpp(LanguageModel):
             self._free.append(place.sequence)
             # The next owner's commands come after this one.
             self._inbox.append(lambda: self._vacate(place))
-            self._wake.notify()
+            self._wake.notify_all()
 
     # What follows runs on the worker.
 
@@ -371,8 +379,11 @@ class LlamaCpp(LanguageModel):
         """Returns once there is something to do."""
         with self._wake:
             while not (self._closing or self._inbox or self._looks or not self._batcher.waits):
+                self._working = False
+                self._wake.notify_all()
                 self._wake.wait()
             self._looks = False
+            self._working = True
 
     def _take_commands(self) -> bool:
         """Runs what was posted; False once the engine closes."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import llama_cpp as native
+import numpy as np
 
 from models.errors import EngineError, ModelCorrupt
 from models.llm.base import Sampling
@@ -170,6 +171,13 @@ class LlamaContext:
         status = native.llama_decode(self.pointer, batch)
         if status != 0:
             raise EngineError(f"llama.cpp could not evaluate {len(rows)} tokens (code {status})")
+
+    def loss(self, row: int, token: int, vocabulary: int) -> float:
+        """Minus the natural logarithm of ``token``'s probability after ``row`` of the step."""
+        pointer = native.llama_get_logits_ith(self.pointer, row)
+        logits = np.ctypeslib.as_array(pointer, (vocabulary,)).astype(np.float64)
+        top = logits.max()
+        return float(top + np.log(np.exp(logits - top).sum()) - logits[token])
 
     def forget(self, sequence: int, start: int) -> bool:
         """Removes all of ``sequence`` from position ``start``; False where it cannot."""

@@ -12,6 +12,7 @@ import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import llama_cpp as native
@@ -27,6 +28,12 @@ WORTHWHILE = frozenset({3, 8, 9, 14, 15, 16, 17})
 few bits, so that little is lost, and slower to read than Q4_0."""
 NEAREST = frozenset({3})
 """Q4_1 alone: as many bits for a weight, and one number less for a block of them."""
+FORMATS: Mapping[str, int] = {
+    "Q4_0": native.LLAMA_FTYPE_MOSTLY_Q4_0,
+    "IQ4_NL": native.LLAMA_FTYPE_MOSTLY_IQ4_NL,
+    "Q8_0": native.LLAMA_FTYPE_MOSTLY_Q8_0,
+}
+"""Formats that have, or may have, fast kernels, by name."""
 SPARE_BYTES = 256 * 1024 * 1024
 """Disk that stays free."""
 
@@ -43,18 +50,22 @@ def requantised(
     path: Path,
     folder: Path | None = None,
     threads: int = 2,
-    formats: frozenset[int] = WORTHWHILE,
+    formats: frozenset[int] | None = WORTHWHILE,
+    target_format: str = "Q4_0",
 ) -> Path:
-    """``path``'s weights as Q4_0, made on the first call and kept by the file's checksum.
+    """``path``'s weights in ``target_format`` (a name of ``FORMATS``), made on the first call
+    and kept by the file's checksum.
 
-    Returns ``path`` itself where its format is not one of ``formats``, or the disk has no
-    room, or the folder cannot be written: the reason is logged. Takes seconds for each
-    100 MB the first time. Raises ModelNotFound or ModelCorrupt for a damaged file.
+    Returns ``path`` itself where its format is not one of ``formats`` (None: whatever it
+    is) or is the target already, or the disk has no room, or the folder cannot be written:
+    the reason is logged. Takes seconds for each 100 MB the first time. Raises ModelNotFound
+    or ModelCorrupt for a damaged file.
     """
     check_gguf(path)
-    if file_type(path) not in formats:
+    ftype, shipped = FORMATS[target_format], file_type(path)
+    if shipped == ftype or (formats is not None and shipped not in formats):
         return path
-    target = (folder or cache_folder()) / f"{_sha256(path)}.Q4_0.gguf"
+    target = (folder or cache_folder()) / f"{_sha256(path)}.{target_format}.gguf"
     if target.is_file():
         return target
     try:
@@ -62,19 +73,19 @@ def requantised(
         if shutil.disk_usage(target.parent).free < path.stat().st_size + SPARE_BYTES:
             log.warning("%s stays as it is: no room for a faster copy in %s", path, target.parent)
             return path
-        _make(path, target, threads)
+        _make(path, target, threads, ftype)
     except (OSError, ModelError) as error:
         log.warning("%s stays as it is: no faster copy could be made (%s)", path, error)
         return path
     return target
 
 
-def _make(path: Path, target: Path, threads: int) -> None:
+def _make(path: Path, target: Path, threads: int, ftype: int) -> None:
     """Writes beside ``target`` and renames, so that nobody ever sees half of it."""
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".making-") as making:
         part = Path(making) / target.name
         params = native.llama_model_quantize_default_params()
-        params.ftype = native.LLAMA_FTYPE_MOSTLY_Q4_0
+        params.ftype = ftype
         params.allow_requantize = True
         params.nthread = threads
         route_log()

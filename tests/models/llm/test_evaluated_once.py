@@ -34,18 +34,9 @@ class Counted(LlamaCpp):
 
         self._context.evaluate = counted  # type: ignore[method-assign]
 
-    def settle(self, conversation: Conversation) -> int:
+    def settle(self) -> int:
         """Waits for all that was posted; returns what was evaluated since the last time."""
-        over = threading.Event()
-
-        def look() -> None:
-            if self._batcher.waits:
-                over.set()
-            else:
-                self.post(look)
-
-        self.post(look)
-        assert over.wait(LIMIT_S)
+        assert self.settled(LIMIT_S)
         evaluated, self.evaluated = self.evaluated, 0
         return evaluated
 
@@ -77,7 +68,7 @@ def model() -> Iterator[Counted]:
 def conversation(model: Counted) -> Iterator[Conversation]:
     conversation = model.open()
     conversation.prepare([SYSTEM, GREETING])
-    model.settle(conversation)
+    model.settle()
     yield conversation
     conversation.close()
 
@@ -104,7 +95,7 @@ def test_words_read_while_they_are_spoken_leave_only_the_turns_end(
     read = 0
     for words in PARTIALS:
         conversation.prepare([SYSTEM, GREETING, Message("user", words)])
-        read += model.settle(conversation)
+        read += model.settle()
     _, end = ask(conversation, [SYSTEM, GREETING, Message("user", last)])
     new = end.usage.prompt_tokens - end.usage.cached_tokens
     assert new <= SUFFIX_TOKENS + revised
@@ -117,10 +108,10 @@ def test_the_final_words_prepared_leave_the_turns_end_alone(
 ) -> None:
     messages = [SYSTEM, GREETING, Message("user", "When is breakfast, please?")]
     conversation.prepare(messages)
-    model.settle(conversation)
+    model.settle()
     _, end = ask(conversation, messages)
     assert end.usage.prompt_tokens - end.usage.cached_tokens <= SUFFIX_TOKENS
-    assert model.settle(conversation) <= SUFFIX_TOKENS
+    assert model.settle() <= SUFFIX_TOKENS
 
 
 def test_a_guess_thrown_away_costs_only_what_was_new(
@@ -139,31 +130,31 @@ def test_a_guess_thrown_away_costs_only_what_was_new(
     assert begin.wait(LIMIT_S)
     guess.cancel()
     assert over.wait(LIMIT_S)
-    model.settle(conversation)
+    model.settle()
     more = Message("user", "I need a taxi. At seven tomorrow.")
     _, end = ask(conversation, [SYSTEM, GREETING, more])
     assert end.usage.prompt_tokens - end.usage.cached_tokens <= SUFFIX_TOKENS + 6
 
 
 def test_a_long_call_evaluates_each_word_about_once_even_past_its_window() -> None:
-    model = Counted(context_tokens=320)
+    model = Counted(context_tokens=160)
     conversation = model.open()
     history = [SYSTEM, GREETING]
     new, whole = 0, 0
-    for turn in range(24):
+    for turn in range(12):
         asked = Message("user", f"This is question {turn}: what is there to see in the town?")
-        said, end = ask(conversation, [*history, asked], max_tokens=16)
+        said, end = ask(conversation, [*history, asked], max_tokens=6)
         new += end.usage.prompt_tokens - end.usage.cached_tokens
         whole += end.usage.prompt_tokens
         history += [asked, Message("assistant", said)]
     spoken = model.evaluated
     model.close()
     words = len(model_tokens(history))
-    assert words > 2.5 * 320, "the call must have grown past its window more than once"
+    assert words > 2 * 160, "the call must have grown past its window"
     # Of every turn its question, the roles around it, and what tokenises otherwise when read.
     assert new <= 1.15 * words
     assert spoken <= 1.5 * words
-    assert whole > 4 * new
+    assert whole > 2 * new
 
 
 def model_tokens(history: Sequence[Message]) -> list[str]:
@@ -177,10 +168,10 @@ def model_tokens(history: Sequence[Message]) -> list[str]:
 def test_conversations_that_begin_alike_read_their_beginning_once(model: Counted) -> None:
     system = Message("system", "You answer the telephone of a museum. " * 8)
     conversations = [model.open() for _ in range(3)]
-    model.settle(conversations[0])
+    model.settle()
     for conversation in conversations:
         conversation.prepare([system, GREETING])
-    read = model.settle(conversations[0])
+    read = model.settle()
     one = conversations[0]
     _, end = ask(one, [system, GREETING, Message("user", "Hi")])
     for conversation in conversations:
