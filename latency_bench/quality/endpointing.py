@@ -142,6 +142,23 @@ def boundary_s(clip: Clip) -> float | None:
     return (begin + int(sums.argmin()) + window / 2) / CLIP_HZ
 
 
+def boundaries_s(clip: Clip, count: int) -> list[float]:
+    """``count`` boundaries between words, in seconds, spread over the sentence.
+
+    Where the words' times are not known, `boundary_s`; fewer where there are fewer words.
+    """
+    if not clip.words:
+        at_s = boundary_s(clip)
+        return [] if at_s is None else [at_s] * count
+    edges = [
+        (before[2] + after[1]) / 2
+        for before, after in zip(clip.words, clip.words[1:], strict=False)
+    ]
+    if len(edges) <= count:
+        return edges
+    return [edges[(2 * place + 1) * len(edges) // (2 * count)] for place in range(count)]
+
+
 def _framed(pcm: NDArray[np.int16]) -> NDArray[np.int16]:
     lead, after = (room_tone(pcm, CLIP_HZ, seconds) for seconds in (LEAD_S, AFTER_S))
     return np.concatenate([lead, pcm, after])

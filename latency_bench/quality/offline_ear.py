@@ -2,17 +2,21 @@
 every time."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.backchannel import is_backchannel
+from agent.barge_in import BargedIn, WordsWanted
 from agent.ear import Ear
+from agent.expected_answer import ExpectedAnswer
+from agent.overlapped_turn import Heard
 from agent.turn_taking import (
-    BargedIn,
-    Decision,
+    JudgeAgain,
     PauseBegan,
     SpeechDropped,
-    SpeechStarted,
+    SpeechResumed,
     TurnEnded,
     TurnSettings,
 )
@@ -22,8 +26,9 @@ from models.vad.base import VoiceDetector
 
 FRAME_S = 0.02
 VERDICT_S = 0.06
-"""When the turn model's word comes after a pause began: what it takes on two busy cores. It
-matters only where it is over `stop_s` less the 0.1 s of silence that make a pause."""
+WORDS_S = 0.12
+"""When the turn model's word and the words come after they were asked for: what they take on two
+cores of which one call uses its share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,7 @@ class Ended:
     pcm: NDArray[np.int16]
     """What the recogniser would be given, shape (samples,)."""
     judged: bool
-    """By the turn model's word; False: by the length of the silence alone."""
+    """On what was known of the words and their sound; False: by the length of the silence alone."""
     silenced: bool
     """The agent had been silenced by it before."""
 
@@ -45,11 +50,53 @@ class Followed:
 
     ended: tuple[Ended, ...]
     barged_in_s: tuple[float, ...]
-    """When it would have silenced the agent for the sound of a voice alone."""
+    """When it would have silenced the agent for a voice over it."""
     dropped: int
     """Sounds that it took for too short to be speech."""
     open: bool
     """A turn was still under way at the end."""
+
+
+Asked = Literal["judge", "words", "overlap words"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """What an engine will have said by ``at_s``."""
+
+    at_s: float
+    asked: Asked
+    number: int
+    pcm: NDArray[np.int16]
+
+
+@dataclass(frozen=True, slots=True)
+class OfflineEar:
+    """Loaded detectors and the box's settings. Without a recogniser turns end by sound alone, and
+    what was said over the agent stays undecided."""
+
+    vad: VoiceDetector
+    turn: TurnModel
+    settings: TurnSettings
+    recogniser: SpeechRecognizer | None = None
+    verdict_s: float = VERDICT_S
+    words_s: float = WORDS_S
+
+    def follow(
+        self,
+        pcm: NDArray[np.int16],
+        rate_hz: int,
+        *,
+        agent_busy: bool = False,
+        expected: ExpectedAnswer = ExpectedAnswer.OPEN,
+    ) -> Followed:
+        """Hears ``pcm``, int16 mono, shape (samples,), in frames of 20 ms.
+
+        ``agent_busy``: the agent is speaking all the while, and begins again once a turn is over.
+        ``expected``: what it had asked for. Raises ValueError for a rate that the voice detector
+        does not hear.
+        """
+        return _Listening(self, rate_hz, agent_busy, expected).follow(pcm)
 
 
 @dataclass(slots=True)
@@ -60,81 +107,104 @@ class _Log:
     silenced: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class OfflineEar:
-    """Loaded detectors and the box's settings."""
+class _Listening:
+    """One recording, heard once."""
 
-    vad: VoiceDetector
-    turn: TurnModel
-    settings: TurnSettings
-    verdict_s: float = VERDICT_S
+    def __init__(
+        self, engines: OfflineEar, rate_hz: int, agent_busy: bool, expected: ExpectedAnswer
+    ) -> None:
+        self._engines, self._rate_hz, self._agent_busy = engines, rate_hz, agent_busy
+        self._ear = Ear(engines.vad.open(rate_hz), rate_hz, engines.settings)
+        self._ear.expect(expected)
+        self._log = _Log()
+        self._utterance = np.zeros(0, np.int16)
+        self._due: list[_Due] = []
 
-    def follow(self, pcm: NDArray[np.int16], rate_hz: int, *, agent_busy: bool = False) -> Followed:
-        """Hears ``pcm``, int16 mono, shape (samples,), in frames of 20 ms.
-
-        ``agent_busy``: the agent is speaking all the while, and begins again once a turn is over.
-        Raises ValueError for a rate that the voice detector does not hear.
-        """
-        ear = Ear(self.vad.open(rate_hz), rate_hz, self.settings)
-        log, words = _Log(), dict[int, NDArray[np.int16]]()
-        due: tuple[float, int] | None = None
-        size = round(FRAME_S * rate_hz)
+    def follow(self, pcm: NDArray[np.int16]) -> Followed:
+        """All of it."""
+        size = round(FRAME_S * self._rate_hz)
         for number, first in enumerate(range(0, len(pcm) - size + 1, size)):
             at_s = (number + 1) * FRAME_S
-            if due is not None and due[0] <= at_s:
-                probability = self.turn.completion_probability(words[due[1]], rate_hz)
-                self._note(ear, ear.judge(due[1], probability, due[0]), due[0], log, words)
-                due = None
-            ear.feed(pcm[first : first + size].tobytes())
-            while (decisions := ear.step(at_s, agent_busy)) is not None:
-                for decision in decisions:
-                    if isinstance(decision, PauseBegan):
-                        words[decision.pause] = ear.utterance
-                        due = (at_s + self.verdict_s, decision.pause)
-                    elif not isinstance(decision, BargedIn | SpeechStarted):
-                        # Resumed, dropped or ended: nobody waits for the word any more.
-                        due = None
-                self._note(ear, decisions, at_s, log, words)
-        return Followed(tuple(log.ended), tuple(log.barged_in_s), log.dropped, ear.speaking)
+            self._answer_until(at_s)
+            self._ear.feed(pcm[first : first + size].tobytes())
+            while (heard := self._ear.step(at_s, self._agent_speaks)) is not None:
+                self._take(heard, at_s)
+        log = self._log
+        return Followed(tuple(log.ended), tuple(log.barged_in_s), log.dropped, self._ear.speaking)
 
-    @staticmethod
-    def _note(
-        ear: Ear,
-        decisions: list[Decision],
-        at_s: float,
-        log: _Log,
-        words: dict[int, NDArray[np.int16]],
-    ) -> None:
-        for decision in decisions:
+    @property
+    def _agent_speaks(self) -> bool:
+        return self._agent_busy and not self._log.silenced
+
+    def _answer_until(self, at_s: float) -> None:
+        while any(due.at_s <= at_s for due in self._due):
+            due = min(self._due, key=lambda one: one.at_s)
+            self._due.remove(due)
+            self._take(self._answer(due), due.at_s)
+
+    def _answer(self, due: _Due) -> list[Heard]:
+        if due.asked == "judge":
+            probability = self._engines.turn.completion_probability(due.pcm, self._rate_hz)
+            return self._ear.judge(due.number, probability, due.at_s)
+        assert self._engines.recogniser is not None
+        text = self._engines.recogniser.transcribe(due.pcm, self._rate_hz).text.strip()
+        if due.asked == "words":
+            return self._ear.words(due.number, text, due.at_s)
+        return self._ear.overlap_words(due.number, text, due.at_s)
+
+    def _ask(self, asked: Asked, number: int, pcm: NDArray[np.int16], at_s: float) -> None:
+        if asked == "judge":
+            self._due.append(_Due(at_s + self._engines.verdict_s, asked, number, pcm))
+        elif self._engines.recogniser is not None:
+            self._due.append(_Due(at_s + self._engines.words_s, asked, number, pcm))
+
+    def _take(self, heard: list[Heard], at_s: float) -> None:
+        for decision in heard:
             match decision:
-                case SpeechStarted():
-                    log.silenced = False
-                case BargedIn():
-                    log.silenced = True
-                    log.barged_in_s.append(at_s)
+                case PauseBegan(pause=pause):
+                    self._utterance = self._ear.utterance
+                    self._ask("judge", pause, self._utterance, at_s)
+                    self._ask("words", pause, self._utterance, at_s)
+                case JudgeAgain(pause=pause):
+                    self._ask("judge", pause, self._ear.utterance, at_s)
+                case SpeechResumed():
+                    self._forget_pause()
                 case SpeechDropped():
-                    log.dropped += 1
-                case TurnEnded(pause=pause, complete_probability=probability):
-                    judged = probability is not None and (
-                        probability >= ear.settings.complete_probability
-                    )
-                    log.ended.append(Ended(at_s, words[pause], judged, log.silenced))
-                    ear.forget_utterance()
-                    words.clear()
+                    self._forget_pause()
+                    self._log.dropped += 1
+                    self._log.silenced = False
+                case WordsWanted(overlap=overlap):
+                    self._ask("overlap words", overlap, self._ear.overlap_audio, at_s)
+                case BargedIn():
+                    self._log.silenced = True
+                    self._log.barged_in_s.append(at_s)
+                case TurnEnded():
+                    self._forget_pause()
+                    # By the clock where the longest silence was waited for.
+                    waited_s = at_s - decision.speech_end_s
+                    judged = waited_s < self._engines.settings.max_wait_s - FRAME_S
+                    silenced, self._log.silenced = self._log.silenced, False
+                    self._log.ended.append(Ended(at_s, self._utterance, judged, silenced))
+                    self._ear.forget_utterance()
                 case _:
                     pass
+
+    def _forget_pause(self) -> None:
+        """Nobody waits for these words any more."""
+        self._due = [due for due in self._due if due.asked == "overlap words"]
 
 
 def stops(followed: Followed, recogniser: SpeechRecognizer, rate_hz: int) -> list[float]:
     """When a speaking agent would have fallen silent, in order, in seconds of the audio.
 
-    Either for the sound of a voice, or because words were recognised in what was too short for
+    Either because somebody meant to interrupt it, or for the words of a turn that ended without
     that; then the recogniser's own time is added.
     """
     found = list(followed.barged_in_s)
     for ended in followed.ended:
         if not ended.silenced:
             transcript = recogniser.transcribe(ended.pcm, rate_hz)
-            if transcript.text.strip():
+            text = transcript.text.strip()
+            if text and not is_backchannel(text):
                 found.append(ended.at_s + transcript.busy_s)
     return sorted(found)

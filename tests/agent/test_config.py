@@ -135,7 +135,7 @@ def toml_text(value: object) -> str:
          "below"),
         ("models.sttt = 'x'", "offhook.toml:1: unknown key `sttt` in [models]; did you mean "
          "`stt`?"),
-        ("[turn]\nstop_s = 2", "`max_wait_s` in [turn] is 1.5, shorter than `stop_s`, 2"),
+        ("[turn]\nstop_s = 2", "`max_wait_s` in [turn] is 1.4, shorter than `stop_s`, 2"),
         ("[llm]\nendpoint = 'http://x/v1'", "offhook.toml:2: `endpoint` in [llm] needs `model`"),
         ("[llm]\napi_key_env = 'NO_SUCH'", "names NO_SUCH, which is not set"),
         ("[[agent.menu]]\nkey = '1'\nhang_up = true\n[[agent.menu]]\nkye = '2'", "offhook.toml:5: "
