@@ -18,7 +18,8 @@ HELD_S = 0.5
 class ClauseVoice:
     """One clause on its way to audio, at the synthesiser's own rate; lives on one event loop."""
 
-    def __init__(self, engines: Engines, text: str) -> None:
+    def __init__(self, engines: Engines, text: str, ahead_s: float = 0.0) -> None:
+        """``ahead_s``: speech still to be played before it; the more, the less haste."""
         self.text = text
         """As it is spoken: words, no signs."""
         self.busy_s = 0.0
@@ -26,6 +27,7 @@ class ClauseVoice:
         self.started_s: float | None = None
         """When its first audio was there."""
         self._engines = engines
+        self._ahead_s = ahead_s
         phrase = engines.phrases.get(text)
         self._ready = phrase is not None
         self._chunks: Iterator[AudioChunk] | None = iter(phrase) if phrase is not None else None
@@ -87,5 +89,5 @@ class ClauseVoice:
 
     def _step(self) -> AudioChunk | None:
         if self._chunks is None:
-            self._chunks = self._engines.tts.synthesize(self.text)
+            self._chunks = self._engines.tts.synthesize(self.text, self._ahead_s)
         return next(self._chunks, None)

@@ -59,7 +59,7 @@ class Speaking(FrameProcessor):
         turn.characters += len(text)
         voice = frame.voice
         if voice is None:
-            voice = ClauseVoice(self._call.engines, text)
+            voice = ClauseVoice(self._call.engines, text, self._ahead_s(turn))
             turn.voices.append(voice)
         try:
             await self._synthesize(turn, clause, voice)

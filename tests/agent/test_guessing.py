@@ -87,7 +87,7 @@ class CountingVoice:
     def __init__(self) -> None:
         self.made = 0
 
-    def synthesize(self, text: str) -> Iterator[AudioChunk]:
+    def synthesize(self, text: str, ahead_s: float = 0.0) -> Iterator[AudioChunk]:
         for _ in range(10):
             self.made += 1
             yield CHUNK

@@ -30,7 +30,7 @@ class Voice:
     name = "tones"
     sample_rate_hz = 16_000
 
-    def synthesize(self, text: str) -> Iterator[AudioChunk]:
+    def synthesize(self, text: str, ahead_s: float = 0.0) -> Iterator[AudioChunk]:
         yield AudioChunk(tone(0.1 * len(text), self.sample_rate_hz), self.sample_rate_hz)
 
     def close(self) -> None:

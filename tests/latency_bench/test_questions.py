@@ -42,7 +42,7 @@ class Beeper:
     device = "cpu"
     sample_rate_hz = 16_000
 
-    def synthesize(self, text: str) -> Iterator[AudioChunk]:
+    def synthesize(self, text: str, ahead_s: float = 0.0) -> Iterator[AudioChunk]:
         if text:
             t = np.arange(self.sample_rate_hz) / self.sample_rate_hz
             half = (np.cos(2 * np.pi * 200 * t) * 8000).astype(np.int16)

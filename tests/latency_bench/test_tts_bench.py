@@ -77,7 +77,7 @@ class _Voice:
         self.chunks = chunks
         self.closed = False
 
-    def synthesize(self, text: str) -> Iterator[AudioChunk]:
+    def synthesize(self, text: str, ahead_s: float = 0.0) -> Iterator[AudioChunk]:
         for _ in range(self.chunks):
             yield AudioChunk(_sound(0.5), 0.01)
 
