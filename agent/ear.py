@@ -34,15 +34,13 @@ class Ear:
         settings: TurnSettings,
         barge_in: BargeInSettings | None = None,
     ) -> None:
-        """``barge_in``: None takes what the turns' settings say, and the defaults."""
+        """``barge_in``: None takes the defaults, with the turns' ``vad_confidence``."""
         self.rate_hz = rate_hz
         self.vad_busy_s = 0.0
         """Voice detection so far, whether it led to a turn or not."""
         self._voice = voice
         self.settings = settings
-        self.barge_in_settings = barge_in or BargeInSettings(
-            vad_confidence=settings.vad_confidence, meant_s=settings.barge_in_s
-        )
+        self.barge_in_settings = barge_in or BargeInSettings(vad_confidence=settings.vad_confidence)
         self._window_s = voice.window_samples / rate_hz
         self._window_bytes = voice.window_samples * 2
         self._pre_roll_bytes = int(PRE_ROLL_S * rate_hz) * 2
