@@ -100,6 +100,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _bench(args: argparse.Namespace, config: "Config", console: "Console") -> dict[str, Any]:
+    from rich.progress import track
+
     from agent.engines import load_recogniser
     from latency_bench import stt_rounds
     from latency_bench.machine import machine_facts
@@ -114,7 +116,16 @@ def _bench(args: argparse.Namespace, config: "Config", console: "Console") -> di
         )
         for decode in engines.values():  # what is loaded at first use is not to be timed
             decode(clips[0].pcm, CLIP_HZ)
-        found = list(stt_rounds.decode_all(clips, engines))
+        decodes = len(clips) * len(stt_rounds.LINES) * len(engines)
+        found = list(
+            track(
+                stt_rounds.decode_all(clips, engines),
+                "decoding",
+                decodes,
+                console=console,
+                transient=True,
+            )
+        )
         low_s, high_s = BATCH_AUDIO_S
         alike = [clip for clip in clips if low_s <= len(clip.pcm) / CLIP_HZ <= high_s]
         sizes = [size for size in BATCH_SIZES if size <= len(alike)]
