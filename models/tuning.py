@@ -18,6 +18,8 @@ from models.lock import ModelLock, home
 FILE = "llm-tuning.json"
 LOSS_LIMIT = 0.15
 """Mean negative log-likelihood that a faster format may cost, in nats a token."""
+ALIKE = 1.1
+"""So much slower is not slower: another run would have them the other way round."""
 TURN_PROMPT_TOKENS = 16
 """What a caller's turn adds to a prompt, usually."""
 TURN_ANSWER_TOKENS = 12
@@ -54,13 +56,16 @@ class Tuning:
 
 
 def choose(measured: Sequence[Measured], machine: str, limit: float = LOSS_LIMIT) -> Tuning:
-    """The format that is soonest at the first clause, of those that lose at most ``limit``.
+    """The format that is soonest at the first clause, of those that lose at most ``limit``;
+    of several as good as equally soon, the one that loses least.
 
     ``measured`` begins with the shipped format.
     """
     shipped = measured[0]
     good = [one for one in measured if one.nll - shipped.nll <= limit]
-    best = min(good, key=lambda one: one.turn_s)
+    soonest_s = min(one.turn_s for one in good)
+    alike = [one for one in good if one.turn_s <= soonest_s * ALIKE]
+    best = min(alike, key=lambda one: one.nll)
     if best is shipped:
         why = "no format that keeps the quality is faster here"
     else:

@@ -27,6 +27,12 @@ def test_the_fastest_of_those_that_keep_the_quality_is_chosen() -> None:
     assert choose([SHIPPED, slow, good, poor], "box", limit=0.3).format == "Q4_0"
 
 
+def test_of_formats_about_equally_fast_the_better_one_is_chosen() -> None:
+    a, b = measured("Q4_0", 250, 84, 2.14), measured("IQ4_NL", 240, 80, 2.09)
+    assert choose([SHIPPED, a, b], "box").format == "IQ4_NL"
+    assert choose([SHIPPED, b, a], "box").format == "IQ4_NL"
+
+
 def test_shipped_weights_stay_where_nothing_is_faster() -> None:
     chosen = choose([SHIPPED, measured("Q8_0", 90, 60, 2.0)], "box")
     assert chosen.format == "shipped" and "no format" in chosen.why
