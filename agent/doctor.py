@@ -79,6 +79,7 @@ def examine(path: Path | None, environ: Mapping[str, str]) -> Iterator[Finding]:
         else:
             yield look_at_model(kind, getattr(config.models, kind))
     yield from (look_at_device(stage, config) for stage in ("stt", "llm", "tts"))
+    yield findings.threads(config.models.threads)
     yield look_at_records(config.records.path.expanduser())
     yield findings.places(places_of(config))
 

@@ -50,7 +50,7 @@ class Engines:
     """Recognition of (audio, rate), several callers' together where that is no later."""
 
     def __post_init__(self) -> None:
-        batched = Batched(
+        batched: Batched[Utterance, Transcript] = Batched(
             lambda utterances: self.stt.transcribe_batch(utterances), MOST_UTTERANCES, "stt"
         )
         object.__setattr__(self, "recognition", batched)
@@ -89,7 +89,7 @@ def load_engines(
     loading(f"speech recognition ({models.stt})", 0.1)
     stt = load_recogniser(config)
     loading(f"speech synthesis ({models.tts})", 0.35)
-    tts = load_tts(models.tts, device=models.device_of("tts"), threads=models.tts_threads)
+    tts = load_tts(models.tts, device=models.device_of("tts"), threads=models.threads.tts)
     loading(f"language model ({models.llm})", 0.6)
     llm = load_language_model(config, environ)
     loading("warming up", 0.8)
@@ -111,7 +111,7 @@ def load_engines(
     names = {
         stage: name if name[:1] not in "/.~" else Path(name).name for stage, name in names.items()
     }
-    return Engines(stt, llm, tts, vad, turn, Schedule(), names, phrases)
+    return Engines(stt, llm, tts, vad, turn, Schedule(models.threads.workers), names, phrases)
 
 
 def sampling_of(config: Config) -> Sampling:
@@ -151,7 +151,7 @@ def load_recogniser(config: Config) -> SpeechRecognizer:
     return load_stt(
         config.models.stt,
         device=config.models.device_of("stt"),
-        threads=config.models.stt_threads,
+        threads=config.models.threads.stt,
         language=config.agent.language,
     )
 
@@ -167,7 +167,7 @@ def load_language_model(config: Config, environ: Mapping[str, str]) -> LanguageM
     return load_llm(
         config.models.llm,
         device=config.models.device_of("llm"),
-        threads=config.models.llm_threads,
+        threads=config.models.threads.llm,
         context_tokens=config.llm.context_tokens,
         max_conversations=places_of(config).calls,
         requantise=config.models.llm_requantise,

@@ -6,6 +6,7 @@ from typing import Literal
 
 from agent.capacity import Places
 from agent.config import is_loopback
+from agent.threads import Threads
 
 MEGABYTE = 1_000_000
 PROCESS_MB = 450
@@ -142,6 +143,11 @@ def records(path: str, problem: str | None, waiting: int) -> Finding:
             "call records", "note", f"{path}; {waiting} files wait to be taken in: start the box"
         )
     return Finding("call records", "fine", path)
+
+
+def threads(found: Threads) -> Finding:
+    """How the engines share the cores."""
+    return Finding("threads", "fine", found.why)
 
 
 def places(found: Places) -> Finding:

@@ -21,6 +21,8 @@ from pydantic import (
     WrapValidator,
 )
 
+from agent.threads import Threads, Wanted, cores_here, share
+
 SYSTEM_PROMPT = (
     "You are {name}, a friendly assistant on the telephone. Answer in one or two short, plain "
     "sentences. Use simple words. Never use lists, headings or symbols. If you do not know, "
@@ -30,23 +32,29 @@ SYSTEM_PROMPT = (
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Threads = Annotated[int, Field(ge=1, le=256)]
+MOST_THREADS = 256
 Device = Literal["auto", "cpu", "cuda"]
 DEFAULT_CALLS = 4
 """Calls at once on a machine that was not measured."""
 MOST_CALLS = 10_000
 
 
-def _auto_or_number(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
-    # Pydantic would complain once for each of the two.
-    try:
-        return read(value)
-    except ValidationError:
-        raise ValueError(f'must be "auto" or a whole number of 1 to {MOST_CALLS}') from None
+def _auto_or_up_to(most: int) -> WrapValidator:
+    def check(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+        # Pydantic would complain once for each of the two.
+        try:
+            return read(value)
+        except ValidationError:
+            raise ValueError(f'must be "auto" or a whole number of 1 to {most}') from None
+
+    return WrapValidator(check)
 
 
 MaxCalls = Annotated[
-    Annotated[int, Field(ge=1, le=MOST_CALLS)] | Literal["auto"], WrapValidator(_auto_or_number)
+    Annotated[int, Field(ge=1, le=MOST_CALLS)] | Literal["auto"], _auto_or_up_to(MOST_CALLS)
+]
+ThreadsWanted = Annotated[
+    Annotated[int, Field(ge=1, le=MOST_THREADS)] | Literal["auto"], _auto_or_up_to(MOST_THREADS)
 ]
 Name = Annotated[str, Field(min_length=1)]
 
@@ -174,13 +182,23 @@ class ModelsConfig(Section):
     """Over ``device`` for this stage alone; so are the next two."""
     llm_device: Device | None = None
     tts_device: Device | None = None
-    stt_threads: Threads = 1
-    llm_threads: Threads = 1
+    stt_threads: ThreadsWanted = "auto"
+    llm_threads: ThreadsWanted = "auto"
     """A second thread helps prompts on idle cores and slows answers on busy ones."""
     llm_requantise: Literal["auto", "yes", "no"] = "auto"
     """Use a Q4_0 copy of the GGUF, made once: faster on processors, a little worse in words.
     ``auto``: where its weights are Q4_1; ``yes``: from any format that gains by it."""
-    tts_threads: Threads = 1
+    tts_threads: ThreadsWanted = "auto"
+
+    @property
+    def threads(self) -> Threads:
+        """Threads on this machine, as the settings have them or by its cores."""
+        wanted: dict[str, Wanted] = {
+            "stt": self.stt_threads,
+            "llm": self.llm_threads,
+            "tts": self.tts_threads,
+        }
+        return share(wanted, cores_here())
 
     def device_of(self, stage: Literal["stt", "llm", "tts"]) -> Device:
         """The device asked for at ``stage``."""

@@ -3,11 +3,14 @@
 import argparse
 from pathlib import Path
 
-from latency_bench import report_command
+from latency_bench import llm_bench, report_command, stt_bench, tts_bench
 from latency_bench.calibration import command as calibrate
+from latency_bench.compare_peers import command as compare_peers
+from latency_bench.endpointing import options as endpointing
 from latency_bench.load import options as load_options
 from latency_bench.options import add_run_arguments
 from latency_bench.quality import options as quality_options
+from latency_bench.simulation import options as simulation
 
 
 def command(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -105,7 +108,17 @@ def command(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     faults.set_defaults(func=_run_faults)
     load_options.add_capacity_parser(kinds)
     load_options.add_soak_parser(kinds)
-    for module in (quality_options, calibrate, report_command):
+    for module in (
+        compare_peers,
+        quality_options,
+        endpointing,
+        stt_bench,
+        llm_bench,
+        tts_bench,
+        simulation,
+        calibrate,
+        report_command,
+    ):
         module.add_parser(kinds)
 
 

@@ -147,7 +147,7 @@ def _bench(args: argparse.Namespace, config: "Config", console: "Console") -> di
     return {
         "machine": machine_facts({"stt": models.stt, "vad": models.vad}),
         "speech": speech,
-        "threads": models.stt_threads,
+        "threads": models.threads.stt,
         "utterances": len(clips),
         "rows": stt_rounds.rows(found),
         "word_errors": rates,
@@ -188,7 +188,7 @@ def _stock(config: "Config") -> "dict[str, Decode]":
         str(locate(config.models.stt, "stt")),
         device=device,
         compute_type="int8" if device == "cpu" else "float16",
-        cpu_threads=config.models.stt_threads,
+        cpu_threads=config.models.threads.stt,
     )
     language = config.agent.language
 

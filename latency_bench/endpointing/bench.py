@@ -91,7 +91,7 @@ def _loaded(folder: Path | None, config: Config, stack: ExitStack) -> tuple[Reme
     # The synthesiser draws at random: the same words sound the same on every run.
     set_seed(SEED)
     voice = stack.enter_context(
-        closing(load_tts(models.tts, device=models.device_of("tts"), threads=models.tts_threads))
+        closing(load_tts(models.tts, device=models.device_of("tts"), threads=models.threads.tts))
     )
     material = gather(folder, voice, "", barge_in=False)
     recogniser = stack.enter_context(closing(load_recogniser(config)))

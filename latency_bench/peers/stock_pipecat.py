@@ -282,7 +282,7 @@ async def serve(config: Config, port: int, door: str, otlp: str | None, calls: i
         setup_tracing("stock-pipecat", exporter=OTLPSpanExporter(endpoint=otlp))
     share_models()
     weights = await asyncio.to_thread(weights_of, config)
-    command = command_of(weights, ALIAS, config.models.llm_threads, config.llm.context_tokens)
+    command = command_of(weights, ALIAS, config.models.threads.llm, config.llm.context_tokens)
     async with llama_server(command) as llm_url:
         await warm_up(llm_url, ALIAS, config.agent.persona)
         peer = StockPipecat(config, llm_url, traced=otlp is not None, ahead=calls)

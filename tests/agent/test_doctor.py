@@ -133,6 +133,7 @@ def test_the_whole_examination(
         *(f"device of {stage}" for stage in ("stt", "llm", "tts")),
         "call records",
         "calls at once",
+        "threads",
     }
 
 
