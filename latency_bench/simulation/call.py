@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from agent.turn_settings import TurnSettings
 from latency_bench.simulation.agenda import Appointment
 from latency_bench.simulation.answer import Answer
 from latency_bench.simulation.box import ANSWER_LOAD, WORDS_LOAD, SimulatedBox, Work
@@ -11,7 +12,7 @@ from models.job_queue import Job
 
 PAUSE_S = 0.1
 """Silence after which the words so far are decoded, and what it takes to notice it."""
-STOP_S = 0.2
+STOP_S = TurnSettings().stop_s
 """Silence after which a turn may be judged over: when a decode is due."""
 DOUBT_S = 0.35
 """Speech after which a guess is dropped."""

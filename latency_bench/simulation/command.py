@@ -159,9 +159,8 @@ def _check_row(level: Checked) -> list[str]:
 def _print_levels(levels: Sequence[SimulatedLevel], costs: Costs, console: Console) -> None:
     console.print(f"[bold]{escape(costs.name)}[/]: {escape(costs.about)}", highlight=False)
     table = Table(title="Voice to voice by calls at once", title_justify="left")
-    names = list(levels[0].busy)
     titles = ("calls", "turns", "P50 ms", "P95 ms", "missed", "gaps", "guessed", "thrown away")
-    for name in (*titles, *names, "full"):
+    for name in titles:
         table.add_column(name, justify="right")
     for level in levels:
         table.add_row(
@@ -170,8 +169,15 @@ def _print_levels(levels: Sequence[SimulatedLevel], costs: Costs, console: Conso
             *_latency(level),
             *map(_share, (level.missed_rate, level.gap_rate, level.guessed_rate)),
             _share(level.discarded),
-            *(_share(level.busy[name]) for name in names),
-            level.saturated,
+        )
+    console.print(table)
+    names = list(levels[0].busy)
+    table = Table(title="How busy each resource is", title_justify="left")
+    for name in ("calls", *names, "full"):
+        table.add_column(name, justify="right")
+    for level in levels:
+        table.add_row(
+            str(level.calls), *(_share(level.busy[name]) for name in names), level.saturated
         )
     console.print(table)
 

@@ -95,6 +95,8 @@ class Costs:
     """From an engine to a call and on, on an idle event loop."""
     wire_s: tuple[float, ...]
     """Quantiles, evenly spaced, of what the caller's clock says beyond the box's own."""
+    door: str = ""
+    """Where the figures of the door and the wire are from, which no engine tells."""
     greeting_s: float = 2.8
     context_tokens: int = 2048
     cache_tokens: int = 8192

@@ -40,7 +40,7 @@ def imagined(recorded: Costs, gpu: Gpu | None = None) -> Costs:
         name=gpu.name,
         about="Whisper large-v3-turbo, an 8B model in 4 bits, Piper's audio: assumed figures, "
         "measured nowhere (`latency_bench/simulation/imagined.py` says which); questions, "
-        f"answers, door and wire as in {recorded.name!r}",
+        f"answers, door and wire as recorded on {recorded.name}",
         machine={"gpu": gpu.name, "cores": gpu.cores},
         turns=tuple(_on_gpu(turn, gpu) for turn in recorded.turns),
         steps=tuple(StepCost(n, gpu.step_s + (n - 1) * gpu.sequence_s) for n in (1, 64)),

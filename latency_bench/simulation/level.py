@@ -150,7 +150,10 @@ def _level(
     processor = "gpu" if box.costs.gpu else "processor"
     width = {"processor": box.processor.cores, "workers": box.rules.workers}
     busy = {
-        processor if name == "busy.processor" else name[5:]: each / seconds / width.get(name[5:], 1)
+        # A run that began before the window counts whole in it.
+        processor if name == "busy.processor" else name[5:]: min(
+            1.0, each / seconds / width.get(name[5:], 1)
+        )
         for name, each in spent.items()
         if name.startswith("busy.")
     }
@@ -162,7 +165,7 @@ def _level(
         missed_rate=1 - len(answered) / count if count else None,
         gap_rate=sum(turn.gaps > 0 for turn in answered) / count if count else None,
         guessed_rate=sum(turn.guessed for turn in answered) / count if count else None,
-        discarded=spent["discarded"] / seconds / max(1e-9, sum(work.values())),
+        discarded=min(1.0, spent["discarded"] / seconds / max(1e-9, sum(work.values()))),
         busy=busy,
         work=work,
         stages_ms=_stages_ms(answered),

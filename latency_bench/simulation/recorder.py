@@ -83,12 +83,12 @@ def record(
         extra = recorder.stt_extra(questions)
         progress("two engines at once")
         beside = recorder.beside(questions[0])
+        machine = machine_facts(engines.models)
         return replace(
             base,
-            name="this machine",
-            about=f"{len(turns)} turns recorded one at a time, in processor time; the door's "
-            f"and the wire's part as in {base.name!r}",
-            machine=machine_facts(engines.models),
+            name=f"{machine['cores']} cores of {machine['cpu']}",
+            about=f"{len(turns)} turns recorded one at a time, in processor time; {base.door}",
+            machine=machine,
             turns=tuple(turns),
             steps=steps,
             prompt_token_s=recorder.prompt_token_s(),
