@@ -146,7 +146,7 @@ class _LlamaObject:
         cold = self._answer(talk)
         talk += self._next(cold.text, QUESTIONS[1])
         warm = self._answer(talk)
-        self._answer([{"role": "user", "content": QUESTIONS[3]}])
+        self._answer([system, {"role": "user", "content": QUESTIONS[3]}])
         talk += self._next(warm.text, QUESTIONS[2])
         return {"cold": cold, "warm": warm, "alternating": self._answer(talk)}
 
