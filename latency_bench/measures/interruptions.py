@@ -3,7 +3,8 @@
 From outside, an agent that was cut off and an answer that happened to end look alike. A silence
 counts as a stop only where it is longer than the agent's own pauses in this call; where nothing
 was owed to the sound (a backchannel, noise) and the agent tells when it is interrupted, its word
-settles whether the answer had simply ended.
+settles whether the answer had simply ended. An agent may also fall silent for a moment to hear
+what is said over it and go on: where it tells of interruptions and told of none, that is no stop.
 """
 
 from collections.abc import Sequence
@@ -66,6 +67,8 @@ def interruption(
     if not said.owes_answer:
         hold_s, limit_s = UNOWED_SILENCE_S, UNOWED_STOP_LIMIT_S
     spells = joined(voices, hold_s)
+    if said.owes_answer and _tells(events):
+        spells = _with_holds(spells, began_s, events)
     spell = next((s for s in spells if s.began_s < began_s < s.ended_s), None)
     if spell is None:
         return None
@@ -78,13 +81,34 @@ def interruption(
     return Interruption(True, spell.ended_s)
 
 
-def _says_not(events: Sequence[Event], began_s: float, quiet_from_s: float) -> bool:
-    """Whether the agent tells of interruptions, and told of none here: the answer just ended."""
-    kinds = {event.body.get("type") for event in events}
-    if not kinds & {"interrupted", "speaking"}:
-        return False
-    return not any(
-        event.body.get("type") == "interrupted"
-        and began_s <= event.at_s <= quiet_from_s + UNOWED_SILENCE_S
+def _with_holds(spells: Sequence[Voice], began_s: float, events: Sequence[Event]) -> list[Voice]:
+    """The same with silences that the agent went on after taken for voice: it was held, no more."""
+    made: list[Voice] = []
+    for spell in spells:
+        before = made[-1] if made else None
+        if (
+            before is not None
+            and before.began_s < began_s < before.ended_s
+            and spell.began_s - before.ended_s < UNOWED_SILENCE_S
+            and not _told(events, began_s, spell.began_s)
+        ):
+            made[-1] = Voice(before.first, spell.last, before.began_s, spell.ended_s)
+        else:
+            made.append(spell)
+    return made
+
+
+def _tells(events: Sequence[Event]) -> bool:
+    return bool({event.body.get("type") for event in events} & {"interrupted", "speaking"})
+
+
+def _told(events: Sequence[Event], from_s: float, until_s: float) -> bool:
+    return any(
+        event.body.get("type") == "interrupted" and from_s <= event.at_s <= until_s
         for event in events
     )
+
+
+def _says_not(events: Sequence[Event], began_s: float, quiet_from_s: float) -> bool:
+    """Whether the agent tells of interruptions, and told of none here: the answer just ended."""
+    return _tells(events) and not _told(events, began_s, quiet_from_s + UNOWED_SILENCE_S)

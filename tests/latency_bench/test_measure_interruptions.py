@@ -157,3 +157,28 @@ def test_silence_interrupts_nobody() -> None:
     fields = {"kind": "silence", "owes_answer": False}
     turn = over([(3.5, 2), (8, 1)], fields, for_s=2)
     assert turn.stopped is None and turn.v2v_ms == ms(1000) and not turn.cut_in
+
+
+TELLS = event(3.5, "speaking", who="agent", on=True)
+
+
+def test_a_moment_of_silence_after_which_a_telling_agent_goes_on_is_no_stop() -> None:
+    # Held for 0.5 s at 5.2 s, and it went on for as long as it had to say.
+    held = [(3.5, 1.7), (5.7, 5)]
+    turn = over(held, events=(TELLS,))
+    assert turn.stopped is False and turn.stop_ms is None
+    # Held once in vain, and then for good: the stop begins with the silence that lasted.
+    turn = over(
+        [(3.5, 1.7), (5.7, 0.5), (8, 1)], for_s=2, events=(TELLS, event(6.6, "interrupted"))
+    )
+    assert turn.stopped is True and turn.stop_ms == ms(1200)
+
+
+def test_a_stop_begins_with_the_silence_and_not_with_the_agents_word_for_it() -> None:
+    turn = over([(3.5, 1.7), (6.7, 1)], events=(TELLS, event(5.8, "interrupted")))
+    assert turn.stopped is True and turn.stop_ms == ms(200)
+
+
+def test_a_backchannel_that_holds_the_agent_for_a_moment_has_not_stopped_it() -> None:
+    turn = over([(3.5, 1.7), (5.7, 3)], UNOWED, for_s=0.4, events=(TELLS,))
+    assert turn.stopped is False and turn.stop_ms is None and turn.v2v_ms is None
