@@ -130,7 +130,7 @@ def _rows(
                                 contender.rule,
                                 Delays(),
                                 expecting=contender.expecting,
-                                with_words=contender.with_words,
+                                asks=contender.asks,
                             )
                         )
                         progress.advance(task)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,9 @@ JUDGE_S = 0.06
 WORDS_S = 0.12
 """When the turn model's word and the transcript come after they were asked for: what they take
 on two cores of which one call uses its share."""
+
+
+Asks = Literal["turn model and words", "turn model", "nobody"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +61,15 @@ def replay(
     delays: Delays,
     *,
     expecting: bool = True,
-    with_words: bool = True,
+    asks: Asks = "turn model and words",
 ) -> Outcome:
     """One utterance, window by window.
 
-    ``expecting``: the agent had asked for what is said. ``with_words``: transcripts come,
-    and the turn model may be asked again.
+    ``expecting``: the agent had asked for what is said. ``asks``: which engines
+    are asked; only with words is the turn model asked again.
     """
     expected = trace.expected if expecting else ExpectedAnswer.OPEN
-    ends = _Replay(trace, engines, settings, rule, delays, expected, with_words).ends()
+    ends = _Replay(trace, engines, settings, rule, delays, expected, asks).ends()
     over_s = trace.over_s - TOLERANCE_S
     cut = tuple(
         any(pause.begin_s <= end_s <= pause.end_s + TOLERANCE_S for end_s in ends)
@@ -89,14 +93,14 @@ class _Replay:
         rule: Rule,
         delays: Delays,
         expected: ExpectedAnswer,
-        with_words: bool,
+        asks: Asks,
     ) -> None:
         self._trace, self._engines, self._delays = trace, engines, delays
         self._window_s = engines.window_s(trace.rate_hz)
         self._window = round(self._window_s * trace.rate_hz)
         self._taker = TurnTaker(settings, self._window_s, rule)
         self._taker.expect(expected)
-        self._with_words = with_words
+        self._asks = asks
         self._first = 0
         """Window at which the utterance under way begins."""
         self._heard = 0
@@ -133,10 +137,12 @@ class _Replay:
             match decision:
                 case PauseBegan(pause=pause):
                     pcm = self._utterance()
-                    self._due = [(at_s + self._delays.judge_s, "turn", pause, pcm)]
-                    if self._with_words:
+                    self._due = []
+                    if self._asks != "nobody":
+                        self._due.append((at_s + self._delays.judge_s, "turn", pause, pcm))
+                    if self._asks == "turn model and words":
                         self._due.append((at_s + self._delays.words_s, "words", pause, pcm))
-                case JudgeAgain(pause=pause) if self._with_words:
+                case JudgeAgain(pause=pause) if self._asks == "turn model and words":
                     due_s = at_s + self._delays.judge_s
                     self._due.append((due_s, "turn", pause, self._utterance()))
                 case SpeechResumed() | SpeechDropped():

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from agent.patience import Evidence, Rule, wait_s
 from agent.turn_settings import TurnSettings
+from latency_bench.endpointing.replay import Asks
 
 STOP_S = 0.2
 MAX_WAIT_S = 1.5
@@ -39,14 +40,13 @@ class Contender:
     """The box's settings with the knob at a value."""
     expecting: bool = True
     """Knows what the agent had asked for."""
-    with_words: bool = True
-    """Takes transcripts, and asks the turn model again; one that does not drops what is too short
-    for speech."""
+    asks: Asks = "turn model and words"
+    """Without words what is too short for speech is dropped."""
 
 
 def contenders(shipped: TurnSettings) -> list[Contender]:
     """The box's rule as ``shipped`` sets it, and what to compare it with."""
-    patience = tuple(sorted({0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, shipped.patience}))
+    patience = tuple(sorted({0.5, 1.0, 1.5, 2.0, shipped.patience}))
 
     def patient(settings: TurnSettings, value: float) -> TurnSettings:
         return replace(settings, patience=value)
@@ -78,18 +78,18 @@ def contenders(shipped: TurnSettings) -> list[Contender]:
             "turn model alone",
             turn_model_alone,
             "complete_probability",
-            (0.1, 0.3, 0.5, 0.7, 0.9, 0.95, 0.98),
+            (0.3, 0.5, 0.9, 0.97),
             0.5,
             sure,
-            with_words=False,
+            asks="turn model",
         ),
         Contender(
             "fixed silence",
             fixed_silence,
             "seconds",
-            (0.2, 0.3, 0.5, 0.7, 0.8, 1.0, 1.2),
+            (0.3, 0.5, 0.8, 1.0, 1.2),
             None,
             silent,
-            with_words=False,
+            asks="nobody",
         ),
     ]

@@ -169,15 +169,16 @@ class Quality:
                 barge_in="barge-in" in only,
             )
             self._speech = material.speech
+            recogniser = None
+            by_call = "answers" in only and self._target is not None
+            if by_call or {"hearing", "end-of-turn", "barge-in"} & set(only):
+                recogniser = stack.enter_context(closing(load_recogniser(config)))
             ear = OfflineEar(
                 load_vad(config.models.vad),
                 load_turn(config.models.turn),
                 TurnSettings(**config.turn.model_dump()),
+                recogniser,
             )
-            recogniser = None
-            by_call = "answers" in only and self._target is not None
-            if by_call or {"hearing", "barge-in"} & set(only):
-                recogniser = stack.enter_context(closing(load_recogniser(config)))
             progress.remove_task(loading)
             bar = Bar(progress, self._results.took_s)
             if "hearing" in only and recogniser is not None:

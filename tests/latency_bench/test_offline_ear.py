@@ -94,9 +94,9 @@ def tone(*spans: tuple[float, float], seconds: float) -> NDArray[np.int16]:
     return np.rint(8000 * np.sin(2 * np.pi * 300 * at_s) * on).astype(np.int16)
 
 
-def told_ear(probability: float) -> tuple[OfflineEar, Says]:
-    model = Says(probability)
-    return OfflineEar(LoudIsVoice(), model, TurnSettings()), model
+def told_ear(probability: float, text: str = "Yes.") -> tuple[OfflineEar, Says]:
+    model = Says(probability, text)
+    return OfflineEar(LoudIsVoice(), model, TurnSettings(), model), model
 
 
 def clip_of(pcm: NDArray[np.int16], text: str = "two words") -> Clip:
@@ -113,15 +113,15 @@ def test_a_complete_turn_ends_after_stop_s() -> None:
 
 
 def test_an_incomplete_one_is_waited_for() -> None:
-    ear, _ = told_ear(0.1)
+    ear, _ = told_ear(0.02, "I would like a coffee with")
     followed = ear.follow(tone((0.5, 1.5), seconds=4.0), RATE_HZ)
-    assert [e.at_s for e in followed.ended] == pytest.approx([3.0], abs=0.06)
+    assert [e.at_s for e in followed.ended] == pytest.approx([2.9], abs=0.06)
     assert not followed.ended[0].judged
 
 
 def test_a_short_pause_asks_nobody_and_a_word_that_comes_too_late_is_void() -> None:
     ear, model = told_ear(0.9)
-    followed = ear.follow(tone((0.5, 1.5), (1.62, 2.5), seconds=4.0), RATE_HZ)
+    followed = ear.follow(tone((0.5, 1.5), (1.58, 2.5), seconds=4.0), RATE_HZ)
     assert len(followed.ended) == 1 and model.asked == 1
 
 
@@ -133,12 +133,14 @@ def test_a_turn_that_ends_in_a_pause_is_a_false_end() -> None:
     assert found.wait_s == pytest.approx(0.22, abs=0.05)
 
 
-def test_what_is_too_short_for_speech_is_missed() -> None:
-    ear, _ = told_ear(0.9)
+def test_what_is_too_short_for_speech_and_no_word_is_missed() -> None:
+    ear, _ = told_ear(0.9, "")
     pcm = tone((0.5, 0.62), seconds=4.0)
     found = judge(Case(clip_of(pcm), "complete"), pcm, RATE_HZ, ear)
     assert found.wait_s is None and found.false_ends == 0
     assert ear.follow(pcm, RATE_HZ).dropped == 1
+    a_word, _ = told_ear(0.9, "No.")
+    assert judge(Case(clip_of(pcm), "complete"), pcm, RATE_HZ, a_word).wait_s is not None
 
 
 def test_a_long_voice_silences_the_agent_once_and_a_short_one_by_its_words() -> None:
@@ -243,7 +245,8 @@ def real() -> Iterator[Real]:
     material = gather(None, voice, "Hello, how can I help you?", sentences=6)
     voice.close()
     settings = TurnSettings(**Config().turn.model_dump())
-    yield Real(OfflineEar(load_vad(models.vad), load_turn(models.turn), settings), stt, material)
+    ear = OfflineEar(load_vad(models.vad), load_turn(models.turn), settings, stt)
+    yield Real(ear, stt, material)
     stt.close()
 
 
