@@ -9,7 +9,7 @@ after a cough, a backchannel or noise, and falls silent for words.
     HELD --(voiced for ask_s | silent for pause_s)--> HELD                WordsWanted
     HELD --(words, none of them a sign of listening)--> MEANT             BargedIn
     HELD --(silent, no words or signs of listening)--> NONE               OverlapEnded
-    HELD --(voiced for meant_s)--> MEANT                                  BargedIn
+    HELD --(voiced for meant_s, nothing recognised yet)--> MEANT          BargedIn
     HELD --(held for hold_s)--> NONE                                      OverlapEnded UNDECIDED
 
 Each hold that came to nothing makes the next ones harder for a while, and after `NOISY` of them in
@@ -39,8 +39,8 @@ class BargeInSettings:
     ask_s: float = 0.35
     """Voiced time after which the words so far are worth decoding."""
     meant_s: float = 0.7
-    """Voiced time that interrupts whatever the words are."""
-    hold_s: float = 1.0
+    """Voiced time that interrupts where the recogniser has not said anything yet."""
+    hold_s: float = 0.9
     """The agent is never held longer without a decision."""
     wary_s: float = 0.1
     """By so much more voice the next hold needs, for each that came to nothing."""
@@ -184,7 +184,7 @@ class BargeIn:
         settings = self._settings
         if self._paused and self._voiced_s < settings.short_s - self._window_s / 2:
             return self._end(Why.SHORT)
-        if self._reaches(self._voiced_s, settings.meant_s) and self._in_vain < NOISY:
+        if self._reaches(self._voiced_s, settings.meant_s) and self._believes_voice:
             return self._barge()
         if self._reaches(self._held_s, settings.hold_s):
             return self._end(Why.UNDECIDED)
@@ -195,15 +195,21 @@ class BargeIn:
         return self._maybe_end()
 
     def _ask_now(self) -> bool:
-        """Once in the middle, and once more at the end where more was said since."""
-        if self._asked_at_s:
-            return self._paused and self._voiced_s > self._asked_at_s
-        return self._paused or self._reaches(self._voiced_s, self._settings.ask_s)
+        """After each ``ask_s`` of voice, and at its end where more was said since."""
+        if self._paused:
+            return not self._asked_at_s or self._voiced_s > self._asked_at_s
+        return self._reaches(self._voiced_s, self._asked_at_s + self._settings.ask_s)
 
     def _maybe_end(self) -> list[OverlapDecision]:
         """Words that do not interrupt count once all were heard."""
         heard_all = self._paused and not self._unanswered and self._voiced_s <= self._asked_at_s
         return self._end(self._so_far) if heard_all and self._so_far is not None else []
+
+    @property
+    def _believes_voice(self) -> bool:
+        """Whether a long voice is enough by itself: nobody has listened to its words yet, and the
+        last holds were not in vain."""
+        return self._so_far is None and self._in_vain < NOISY
 
     @property
     def _paused(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.backchannel import is_backchannel
 from latency_bench.quality.degrade import resampled
 from latency_bench.questions import MANIFEST, QUESTIONS, read_manifest, synthesised
 from latency_bench.sounds import at_level, sound
@@ -146,7 +147,7 @@ def gather(
     coughs = np.concatenate([sound("cough", 1.0, CLIP_HZ, -26.0, seed) for seed in range(10)])
     material.noises.append(Noise("cough", "cough", coughs))
     material.barge_ins += _said(BARGE_IN_WORDS, voice, SYNTHESISED)
-    material.backchannels = _said(BACKCHANNELS, voice, SYNTHESISED)
+    material.backchannels += _said(BACKCHANNELS, voice, SYNTHESISED)
     said = [_agent_says(text, voice) for text in (greeting, *AGENT_SENTENCES) if text]
     material.prompts = [*said, *material.prompts]
     return material
@@ -174,7 +175,9 @@ def _take_recordings(folder: Path, material: Material) -> None:
             clip = _clip(folder, entry, group, categories)
             material.clips.append(clip)
             if "barge-in-word" in categories:
-                material.barge_ins.append(clip)
+                # "Yes" over the agent is said by one who listens.
+                sign = is_backchannel(clip.text)
+                (material.backchannels if sign else material.barge_ins).append(clip)
     if not material.clips:
         raise SpeechError(f"{folder / MANIFEST}: no recording with a transcript")
 

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from latency_bench.quality.clips import CLIP_HZ, Clip, Material
 from latency_bench.quality.degrade import echo_of, resampled, speech_power
 from latency_bench.quality.line_codecs import PCMU, LineCodec, through
-from latency_bench.quality.offline_ear import OfflineEar, stops
+from latency_bench.quality.offline_ear import OfflineEar
+from latency_bench.quality.over_agent import over_agent
 from latency_bench.sounds import at_level
 from latency_bench.wire import voiced_segments
 from models.stt.base import SpeechRecognizer
@@ -29,7 +30,7 @@ SOON_S = 1.5
 """A stop so soon after the caller's last voiced sample is still one for these words."""
 GAP_S = 0.3
 BEHIND_NOISE_DBFS = -45.0
-BEHIND_ECHO_DB = -20.0
+BEHIND_ECHO_DB = (-20.0, -10.0)
 """What lies under true barge-ins."""
 
 
@@ -43,6 +44,8 @@ class Background:
     """At the codec's ``line_hz``."""
     false_alarm: bool = True
     """Whether a stop for it is one that nobody wanted; a talker beside the caller may mean it."""
+    played: NDArray[np.int16] | None = None
+    """Of an echo: what the agent said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,19 @@ class Alarms:
     stops: int
     minutes: float
     false_alarm: bool
+    holds: int = 0
+    """How often it was held back, and went on."""
+    held_s: float = 0.0
+    """How long, all of them together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What lies under a caller's words. ``pcm``: at the codec's ``line_hz``."""
+
+    pcm: NDArray[np.int16]
+    played: NDArray[np.int16] | None = None
+    """Of an echo: what the agent said, as long as ``pcm``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +78,10 @@ class Barged:
 
     clip: Clip
     behind: str
+    hold_s: float | None
+    """From its first voiced sample to silence: the agent held back; None: it was not."""
     stop_s: float | None
-    """From its first voiced sample to the decision; None: not caught."""
+    """From there to the decision to give the answer up; None: not caught."""
     stopped_before: bool
     """The background alone had stopped the agent already."""
 
@@ -80,8 +98,7 @@ def backgrounds(material: Material, codec: LineCodec = PCMU) -> list[Background]
             found.append(Background(kind, level_dbfs, heard, kind != "competing"))
     agent = agent_speech(material, codec.line_hz)
     return found + [
-        Background("echo", level, echo_of(agent, codec.line_hz, codec, level, ECHO_DELAY_S))
-        for level in ECHO_DB
+        Background("echo", level, _echo(agent, codec, level), played=agent) for level in ECHO_DB
     ]
 
 
@@ -98,34 +115,38 @@ def alarms(
     background: Background, ear: OfflineEar, recogniser: SpeechRecognizer, rate_hz: int
 ) -> Alarms:
     """One background while the agent speaks."""
-    followed = ear.follow(background.pcm, rate_hz, agent_busy=True)
+    found = over_agent(
+        background.pcm, rate_hz, ear.vad, ear.settings, recogniser, background.played
+    )
+    in_vain = found.in_vain
     return Alarms(
         background.kind,
         background.level_db,
-        len(stops(followed, recogniser, rate_hz)),
+        len(found.stops_s),
         len(background.pcm) / rate_hz / 60,
         background.false_alarm,
+        len(in_vain),
+        sum(o.decided_s - o.held_at_s for o in in_vain if o.decided_s is not None),
     )
 
 
-def behind(material: Material, codec: LineCodec = PCMU) -> dict[str, NDArray[np.int16]]:
+def behind(material: Material, codec: LineCodec = PCMU) -> dict[str, Layer]:
     """What lies under true barge-ins, by name, at ``codec.line_hz``; nothing, first."""
     agent = agent_speech(material, codec.line_hz)
-    layers = {"quiet": np.zeros(codec.line_hz, np.int16)}
+    layers = {"quiet": Layer(np.zeros(codec.line_hz, np.int16))}
     for kind in ("pink", "music", "babble"):
         pcm = _limited(material.noise(kind)).astype(np.float64)
         level = at_level(pcm, BEHIND_NOISE_DBFS)
-        layers[f"{kind} at {BEHIND_NOISE_DBFS:g} dBFS"] = through(level, CLIP_HZ, codec)
-    layers[f"echo at {BEHIND_ECHO_DB:g} dB"] = echo_of(
-        agent, codec.line_hz, codec, BEHIND_ECHO_DB, ECHO_DELAY_S
-    )
+        layers[f"{kind} at {BEHIND_NOISE_DBFS:g} dBFS"] = Layer(through(level, CLIP_HZ, codec))
+    for level_db in BEHIND_ECHO_DB:
+        layers[f"echo at {level_db:g} dB"] = Layer(_echo(agent, codec, level_db), agent)
     return layers
 
 
 def barge(
     clip: Clip,
     name: str,
-    layer: NDArray[np.int16],
+    layer: Layer,
     ear: OfflineEar,
     recogniser: SpeechRecognizer,
     codec: LineCodec = PCMU,
@@ -139,19 +160,28 @@ def barge(
     segments = voiced_segments(word, rate_hz)
     first, last = (segments[0].first, segments[-1].last) if segments else (0, len(word) - 1)
     lead = round(LEAD_S * rate_hz)
-    mixed = np.resize(layer, lead + len(word) + round(AFTER_S * rate_hz)).astype(np.int32)
+    count = lead + len(word) + round(AFTER_S * rate_hz)
+    mixed = np.resize(layer.pcm, count).astype(np.int32)
     mixed[lead : lead + len(word)] += word
     pcm = np.clip(mixed, -32768, 32767).astype(np.int16)
-    at = stops(ear.follow(pcm, rate_hz, agent_busy=True), recogniser, rate_hz)
+    played = None if layer.played is None else np.resize(layer.played, count)
+    found = over_agent(pcm, rate_hz, ear.vad, ear.settings, recogniser, played)
     onset_s, over_s = (lead + first) / rate_hz, (lead + last) / rate_hz
-    caught = [stop_s for stop_s in at if onset_s <= stop_s <= over_s + SOON_S]
-    early = any(stop_s < onset_s for stop_s in at)
-    return Barged(clip, name, caught[0] - onset_s if caught else None, early)
+    caught = [stop_s for stop_s in found.stops_s if onset_s <= stop_s <= over_s + SOON_S]
+    held = [o.held_at_s for o in found.overlaps if onset_s <= o.held_at_s <= over_s]
+    early = any(stop_s < onset_s for stop_s in found.stops_s)
+    return Barged(
+        clip,
+        name,
+        held[0] - onset_s if held else None,
+        caught[0] - onset_s if caught else None,
+        early,
+    )
 
 
 def barge_all(
     clips: Sequence[Clip],
-    layers: dict[str, NDArray[np.int16]],
+    layers: dict[str, Layer],
     ear: OfflineEar,
     recogniser: SpeechRecognizer,
     codec: LineCodec = PCMU,
@@ -179,6 +209,10 @@ def at_speech_level(pcm: NDArray[np.int16], level_dbfs: float) -> NDArray[np.int
     scaled = pcm * (10 ** (level_dbfs / 20) * 32768 / np.sqrt(power))
     made: NDArray[np.int16] = np.clip(np.rint(scaled), -32768, 32767).astype(np.int16)
     return made
+
+
+def _echo(agent: NDArray[np.int16], codec: LineCodec, level_db: float) -> NDArray[np.int16]:
+    return echo_of(agent, codec.line_hz, codec, level_db, ECHO_DELAY_S)[: len(agent)]
 
 
 def _limited(pcm: NDArray[np.int16]) -> NDArray[np.int16]:

@@ -7,7 +7,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.backchannel import is_backchannel
 from agent.barge_in import BargedIn, WordsWanted
 from agent.ear import Ear
 from agent.expected_answer import ExpectedAnswer
@@ -192,19 +191,3 @@ class _Listening:
     def _forget_pause(self) -> None:
         """Nobody waits for these words any more."""
         self._due = [due for due in self._due if due.asked == "overlap words"]
-
-
-def stops(followed: Followed, recogniser: SpeechRecognizer, rate_hz: int) -> list[float]:
-    """When a speaking agent would have fallen silent, in order, in seconds of the audio.
-
-    Either because somebody meant to interrupt it, or for the words of a turn that ended without
-    that; then the recogniser's own time is added.
-    """
-    found = list(followed.barged_in_s)
-    for ended in followed.ended:
-        if not ended.silenced:
-            transcript = recogniser.transcribe(ended.pcm, rate_hz)
-            text = transcript.text.strip()
-            if text and not is_backchannel(text):
-                found.append(ended.at_s + transcript.busy_s)
-    return sorted(found)

@@ -110,6 +110,7 @@ def structured(results: Results) -> dict[str, Any]:
                 "clip": b.clip.name,
                 "behind": b.behind,
                 "backchannel": b in results.backchannels,
+                "hold_ms": _in_ms(b.hold_s),
                 "stop_ms": _in_ms(b.stop_s),
                 "stopped_before": b.stopped_before,
             }

@@ -122,16 +122,17 @@ def alarm_tables(found: Sequence[Alarms]) -> list[Table]:
     return [
         _level_table(
             "False barge-in",
-            "Stops a minute: how often the box would have silenced its agent, which speaks all "
-            "the time, for sound that is no caller. A competing talker is one person beside the "
+            "Stops a minute / holds a minute that came to nothing: how often the box would have "
+            "silenced its agent, which speaks all the time, for sound that is no caller, and how "
+            "often it held it back for a moment. A competing talker is one person beside the "
             "caller, and is not counted in the summary.",
             "dBFS",
             noises,
         ),
         _level_table(
             "False barge-in by the agent's own echo",
-            "Stops a minute: the agent's voice comes back 0.15 s later, so much louder than it "
-            "was sent (negative: quieter), through G.711 both ways.",
+            "Stops / holds a minute: the agent's voice comes back 0.15 s later, so much louder "
+            "than it was sent (negative: quieter), through G.711 both ways.",
             "dB",
             echoes,
         ),
@@ -142,14 +143,17 @@ def _level_table(title: str, about: str, unit: str, found: Sequence[Alarms]) -> 
     levels = sorted({alarm.level_db for alarm in found})
     rows: list[Row] = []
     for kind in dict.fromkeys(alarm.kind for alarm in found):
-        by_level = {alarm.level_db: alarm for alarm in found if alarm.kind == kind}
+        of_kind = [alarm for alarm in found if alarm.kind == kind]
+        by_level = {alarm.level_db: alarm for alarm in of_kind}
         rates = [
-            round(by_level[level].stops / by_level[level].minutes, 1) if level in by_level else None
-            for level in levels
+            f"{one.stops / one.minutes:.1f} / {one.holds / one.minutes:.1f}" if one else None
+            for one in (by_level.get(level) for level in levels)
         ]
-        minutes = max(alarm.minutes for alarm in by_level.values())
-        rows.append([kind, round(minutes, 2), *rates])
-    columns = ["sound", "minutes each", *(f"{level:g} {unit}" for level in levels)]
+        minutes = sum(alarm.minutes for alarm in of_kind)
+        held = sum(alarm.held_s for alarm in of_kind) / minutes / 60
+        longest = max(alarm.minutes for alarm in of_kind)
+        rows.append([kind, round(longest, 2), *rates, percent(held)])
+    columns = ["sound", "minutes each", *(f"{level:g} {unit}" for level in levels), "held"]
     return table(title, about, columns, rows)
 
 
@@ -166,11 +170,16 @@ def barge_table(barged: Sequence[Barged], backchannels: Sequence[Barged]) -> Tab
         judged = [one for one in group if not one.stopped_before]
         times = spread([one.stop_s * 1000 for one in judged if one.stop_s is not None])
         caught = share(sum(one.stop_s is not None for one in judged), len(judged))
+        holds = spread([one.hold_s * 1000 for one in judged if one.hold_s is not None])
+        held = share(sum(one.hold_s is not None for one in judged), len(judged))
         rows.append(
             [
                 title,
                 len(group),
                 len(group) - len(judged),
+                percent(value_of(held)),
+                rounded(holds.p50 if holds else None),
+                rounded(holds.p95 if holds else None),
                 with_interval(caught),
                 rounded(times.p50 if times else None),
                 rounded(times.p95 if times else None),
@@ -178,10 +187,21 @@ def barge_table(barged: Sequence[Barged], backchannels: Sequence[Barged]) -> Tab
         )
     return table(
         "Barge-in",
-        "One word or a short phrase at -26 dBFS over the speaking agent. Time: its first voiced "
-        "sample to the box's decision; the sound that is already under way comes on top. Where "
-        "the background alone had silenced the agent before, nothing is left to judge.",
-        ["over the agent", "n", "stopped before", "stopped by it", "P50 ms", "P95 ms"],
+        "One word or a short phrase at -26 dBFS over the speaking agent. Held: from its first "
+        "voiced sample until the agent's audio is held back; what is on its way already comes on "
+        "top. Stopped: from there until the answer is given up. Where the background alone had "
+        "silenced the agent before, nothing is left to judge.",
+        [
+            "over the agent",
+            "n",
+            "stopped before",
+            "held",
+            "P50 ms",
+            "P95 ms",
+            "stopped by it",
+            "P50 ms ",
+            "P95 ms ",
+        ],
         rows,
     )
 
@@ -199,6 +219,9 @@ def barge_summary(
     quiet = [one for one in barged if one.behind == "quiet"]
     judged = [one for one in barged if not one.stopped_before]
     times = spread([one.stop_s * 1000 for one in judged if one.stop_s is not None])
+    holds = spread([one.hold_s * 1000 for one in judged if one.hold_s is not None])
+    false = [alarm for alarm in alarms if alarm.false_alarm]
+    minutes = sum(alarm.minutes for alarm in false)
     stopped = sum(one.stop_s is not None for one in backchannels)
     return {
         "false_barge_in_per_min": per_minute(lambda alarm: True),
@@ -208,6 +231,10 @@ def barge_summary(
         "false_barge_in_music_per_min": per_minute(lambda alarm: alarm.kind == "music"),
         "false_barge_in_babble_per_min": per_minute(lambda alarm: alarm.kind == "babble"),
         "false_barge_in_echo_per_min": per_minute(lambda alarm: alarm.kind == "echo"),
+        "false_hold_per_min": sum(one.holds for one in false) / minutes if minutes else None,
+        "false_held_s_per_min": sum(one.held_s for one in false) / minutes if minutes else None,
+        "barge_in_hold_p50_ms": holds.p50 if holds else None,
+        "barge_in_hold_p95_ms": holds.p95 if holds else None,
         "barge_in_missed_rate": value_of(share(sum(o.stop_s is None for o in judged), len(judged))),
         "barge_in_missed_quiet_rate": value_of(
             share(sum(o.stop_s is None for o in quiet), len(quiet))

@@ -24,19 +24,9 @@ from latency_bench.quality.endpointing import (
     longest_pause_s,
     whole,
 )
-from latency_bench.quality.false_barge_in import (
-    Background,
-    agent_speech,
-    alarms,
-    at_speech_level,
-    backgrounds,
-    barge,
-    coughs,
-)
-from latency_bench.quality.offline_ear import OfflineEar, stops
-from latency_bench.quality.turns import alarm_tables, barge_summary, end_summary, end_table
+from latency_bench.quality.offline_ear import OfflineEar
+from latency_bench.quality.turns import end_summary, end_table
 from latency_bench.quality.word_quality import heard_by_ear
-from latency_bench.sounds import sound
 from latency_bench.utterance import read_wav
 from models.loading import load_stt, load_tts, load_turn, load_vad
 from models.stt.base import SpeechRecognizer, Transcript, Utterance, always
@@ -143,26 +133,6 @@ def test_what_is_too_short_for_speech_and_no_word_is_missed() -> None:
     assert judge(Case(clip_of(pcm), "complete"), pcm, RATE_HZ, a_word).wait_s is not None
 
 
-def test_a_long_voice_silences_the_agent_once_and_a_short_one_by_its_words() -> None:
-    ear, _ = told_ear(0.9)
-    long = ear.follow(tone((1.0, 2.0), seconds=4.0), RATE_HZ, agent_busy=True)
-    assert stops(long, Says(text="stop"), RATE_HZ) == pytest.approx([1.27], abs=0.04)
-    # Two short words with a gap: neither is long enough, both together are a turn.
-    short = ear.follow(tone((1.0, 1.2), (1.32, 1.5), seconds=4.0), RATE_HZ, agent_busy=True)
-    assert short.barged_in_s == ()
-    assert stops(short, Says(text="stop"), RATE_HZ) == pytest.approx([1.82], abs=0.06)
-    assert stops(short, Says(text=""), RATE_HZ) == []
-
-
-def test_a_background_that_stopped_the_agent_before_is_told_apart() -> None:
-    ear, _ = told_ear(0.9)
-    word = clip_of(tone((0.3, 0.9), seconds=1.2))
-    quiet = barge(word, "quiet", np.zeros(RATE_HZ, np.int16), ear, Says(text="x"))
-    assert quiet.stop_s == pytest.approx(0.27, abs=0.05) and not quiet.stopped_before
-    music = barge(word, "music", tone((0.0, 1.0), seconds=1.0), ear, Says(text="x"))
-    assert music.stopped_before
-
-
 def test_boundaries_pauses_and_ends_of_recordings() -> None:
     paused = clip_of(tone((0.5, 1.0), (1.5, 2.0), seconds=2.5))
     assert longest_pause_s(paused) == pytest.approx(0.5, abs=0.02)
@@ -210,22 +180,6 @@ def test_rates_of_turns_are_counted_by_kind() -> None:
     ]
 
 
-def test_a_competing_talker_is_shown_and_not_counted() -> None:
-    ear, _ = told_ear(0.9)
-    loud = tone((1.0, 3.0), seconds=6.0)
-    found = [
-        alarms(Background("music", -20.0, loud), ear, Says(), RATE_HZ),
-        alarms(Background("pink", -20.0, np.zeros_like(loud)), ear, Says(), RATE_HZ),
-        alarms(Background("competing", -20.0, loud, false_alarm=False), ear, Says(), RATE_HZ),
-    ]
-    summary = barge_summary(found, [], [])
-    assert summary["false_barge_in_per_min"] == pytest.approx(5.0)
-    assert summary["false_barge_in_music_per_min"] == pytest.approx(10.0)
-    assert summary["false_barge_in_noise_per_min"] == 0.0
-    assert summary["false_barge_in_echo_per_min"] is None
-    assert [row[0] for row in alarm_tables(found)[0]["rows"]] == ["music", "pink", "competing"]
-
-
 # -- with the real models
 
 
@@ -242,7 +196,7 @@ def real() -> Iterator[Real]:
     onnxruntime.set_seed(1)
     models = Config().models
     voice, stt = load_tts(models.tts), load_stt(models.stt)
-    material = gather(None, voice, "Hello, how can I help you?", sentences=6)
+    material = gather(None, voice, "Hello, how can I help you?", sentences=6, barge_in=False)
     voice.close()
     settings = TurnSettings(**Config().turn.model_dump())
     ear = OfflineEar(load_vad(models.vad), load_turn(models.turn), settings, stt)
@@ -265,33 +219,6 @@ def test_words_of_all_turns_are_put_together(real: Real) -> None:
     clip = real.material.clips[0]
     pcm = np.concatenate([clip.pcm, room_tone(clip.pcm, CLIP_HZ, 2.0), clip.pcm])
     assert heard_by_ear(pcm, CLIP_HZ, real.stt, real.ear).lower().count("train") == 2
-
-
-def test_a_phrase_stops_the_agent_and_noise_and_coughs_do_not(real: Real) -> None:
-    quiet = np.zeros(RATE_HZ, np.int16)
-    phrases = [clip for clip in real.material.barge_ins if len(clip.text.split()) > 2]
-    assert len(phrases) == 2
-    for phrase in phrases:
-        found = barge(phrase, "quiet", quiet, real.ear, real.stt)
-        assert found.stop_s is not None and 0.2 < found.stop_s < 1.0, phrase.text
-    for cough in coughs(real.material)[:3]:
-        assert barge(cough, "quiet", quiet, real.ear, real.stt).stop_s is None
-    noise = Background("white", -30.0, sound("white", 8.0, RATE_HZ, -30.0))
-    assert alarms(noise, real.ear, real.stt, RATE_HZ).stops == 0
-
-
-def test_backgrounds_have_the_level_that_they_say(real: Real) -> None:
-    made = backgrounds(real.material)
-    assert {b.kind for b in made} == {"white", "pink", "babble", "music", "echo"}
-    for background in made:
-        if background.kind != "echo":
-            power = np.mean(np.square(background.pcm / 32768))
-            # The telephone's band leaves some of what is wider.
-            assert 10 * np.log10(power) == pytest.approx(background.level_db, abs=3.5)
-    agent = agent_speech(real.material, RATE_HZ)
-    assert len(agent) / RATE_HZ > 20
-    levelled = at_speech_level(real.material.clips[0].pcm, -26.0)
-    assert abs(levelled.astype(int)).max() > 2000
 
 
 def test_recorded_orders_that_break_off_are_waited_for_longer_than_whole_ones(real: Real) -> None:
