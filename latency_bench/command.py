@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from latency_bench import llm_bench, report_command, stt_bench, tts_bench
+from latency_bench import llm_options, report_command, stt_bench, tts_options
 from latency_bench.calibration import command as calibrate
 from latency_bench.compare_peers import command as compare_peers
 from latency_bench.endpointing import options as endpointing
@@ -113,8 +113,8 @@ def command(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         quality_options,
         endpointing,
         stt_bench,
-        llm_bench,
-        tts_bench,
+        llm_options,
+        tts_options,
         simulation,
         calibrate,
         report_command,

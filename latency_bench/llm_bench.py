@@ -20,32 +20,6 @@ BATCH_PROMPT_TOKENS = 64
 BATCH_STEPS = 6
 
 
-def add_parser(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Adds `offhook bench llm`."""
-    parser = kinds.add_parser(
-        "llm",
-        help="the language model alone: formats, first token, batches",
-        description="Measures the language model without a call: prompt and answer speed by "
-        "weight format with what each costs in quality, the first token and clause of a cold, "
-        "a warm and a prepared conversation, and several conversations in one step. Beside it, "
-        "in the same run: the weights as shipped, and llama-cpp-python's own Llama object.",
-    )
-    parser.add_argument(
-        "--model",
-        default="smollm2-135m-instruct",
-        metavar="NAME",
-        help="a name of the catalogue or a GGUF file (default: the default model)",
-    )
-    parser.add_argument(
-        "--runs", type=_runs, default=5, metavar="N", help="of each measurement (default: 5)"
-    )
-    parser.add_argument(
-        "--threads", type=_runs, default=1, metavar="N", help="of the engine (default: 1)"
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there")
-    parser.set_defaults(func=run)
-
-
 def run(args: argparse.Namespace) -> int:
     """Runs the bench; returns the exit status."""
     from latency_bench.llm_turns import first_tokens
@@ -197,9 +171,3 @@ def _show(report: dict[str, Any]) -> None:
     console.print(batches)
     for name, value in report["ratios"].items():
         console.print(f"{name:44}{value}", highlight=False)
-
-
-def _runs(text: str) -> int:
-    if not text.isdigit() or not 1 <= int(text) <= 100:
-        raise argparse.ArgumentTypeError(f"must be 1 to 100, not {text!r}")
-    return int(text)

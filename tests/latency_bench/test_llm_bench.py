@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from latency_bench.llm_bench import add_parser
+from latency_bench.llm_options import add_parser
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from latency_bench import tts_bench
 from latency_bench.spoken import Spoken, headroom, ratios, row, silences_s
-from latency_bench.tts_bench import add_parser
+from latency_bench.tts_options import DEFAULT_VOICE, add_parser
 from models.tts.base import AudioChunk
 
 RATE_HZ = 1000
@@ -111,7 +111,7 @@ def test_a_run_reports_each_clause_at_each_number_of_threads(
         (12, 2),
     ]
     assert report["snr_db"] == {"1": None, "12": None} and report["ratios"]["snr_met"] is True
-    assert report["machine"]["models"] == {"tts": tts_bench.DEFAULT_VOICE}
+    assert report["machine"]["models"] == {"tts": DEFAULT_VOICE}
     assert voice.closed
     assert "first audio of 12 words at 1 thread" in capsys.readouterr().out
 
