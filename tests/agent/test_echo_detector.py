@@ -95,3 +95,28 @@ def test_audio_that_comes_in_fits_is_followed_all_the_same() -> None:
         if np.abs(back[first : first + 256]).mean() > 40:
             told.append(echo)
     assert sum(told) / len(told) > 0.85
+
+
+def test_what_was_told_and_then_held_back_does_no_harm() -> None:
+    frames = voice(8.2, 8000, 1).reshape(-1, 160)
+    heard = np.zeros((480, 160))
+    told: list[tuple[int, int, float]] = []
+    for part in range(4):
+        # Two seconds, then held for 0.3 s. What was told 0.2 s ahead by then is told again.
+        first_tick, first_frame = part * 115, part * 100
+        for number in range(110):
+            tick, frame = first_tick + number, first_frame + number
+            told.append((max(first_tick, tick - 10), frame, tick * FRAME))
+            if number < 100:
+                heard[tick + 5] = frames[frame] * 0.1
+    pcm, detector, loud = heard.reshape(-1).astype(np.int16), EchoDetector(8000), []
+    for first in range(0, len(pcm) - 255, 256):
+        at_s = (first + 256) / 8000
+        while told and told[0][0] * FRAME <= at_s:
+            _, frame, when_s = told.pop(0)
+            detector.played(frames[frame].astype(np.int16), when_s)
+        echo = detector.heard(pcm[first : first + 256], at_s)
+        if np.abs(pcm[first : first + 256].astype(int)).mean() > 40:
+            loud.append(echo)
+    assert sum(loud) / len(loud) > 0.9
+    assert detector.lag_s == pytest.approx(0.1, abs=0.03)
