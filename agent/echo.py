@@ -33,7 +33,7 @@ MANY = 30
 from so many on a loud voice is told from a strong echo."""
 FIRST_GUESS = 0.5
 """What could be one: up to 3 dB under what was played."""
-LEARN_EVERY = 8
+LEARN_EVERY = 16
 MARGIN = 10**0.5
 """An echo may be 5 dB stronger than predicted."""
 UNEXPLAINED = 0.3
@@ -105,10 +105,8 @@ class EchoDetector:
             return False
         newest_s = self._played_until_s - len(self._rest) / self.rate_hz
         ahead = round((newest_s - until_s) / HOP_S)
-        rows = len(self._hops) - 1 - ahead - self._lags
-        there = (rows >= 0) & (rows < len(self._hops))
-        reference = np.where(there[:, None], self._hops[np.clip(rows, 0, len(self._hops) - 1)], 0.0)
-        if reference.sum(1).max() < HEARD_POWER:
+        reference = self._reference(ahead)
+        if reference.max() < HEARD_POWER / len(self._gain):
             return False
         power = self._bands(window)
         self._floor = np.minimum(self._floor * 1.03, np.maximum(power, LEVEL_FLOOR / 100))
@@ -116,6 +114,18 @@ class EchoDetector:
         self._remember(power, reference, predicted)
         above = np.maximum(0.0, power - MARGIN * predicted - 2 * self._floor).sum()
         return bool(above < UNEXPLAINED * power.sum())
+
+    def _reference(self, ahead: int) -> NDArray[np.float64]:
+        """What was played at each lag, shape (lags, bands). ``ahead``: hops told of too early."""
+        end = len(self._hops) - ahead
+        first = end - len(self._lags)
+        if first >= 0 and end <= len(self._hops):
+            return self._hops[first:end][::-1]
+        reference = np.zeros((len(self._lags), len(self._gain)))
+        kept = self._hops[max(0, first) : max(0, end)][::-1]
+        at = max(0, end - len(self._hops))
+        reference[at : at + len(kept)] = kept
+        return reference
 
     def _heard_until(self, at_s: float) -> float:
         """When this window was over at the latest, by the earliest that ever came: frames come in
