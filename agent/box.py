@@ -55,8 +55,8 @@ class Box:
         self.waiting_room = WaitingRoom(
             config.calls.queue,
             config.calls.queue_limit_s,
-            engines.phrases.get(speakable(config.calls.queue_message), ()),
-            engines.tts.sample_rate_hz,
+            speakable(config.calls.queue_message),
+            engines,
             self._give_back,
         )
         self._closing = False

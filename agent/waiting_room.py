@@ -3,14 +3,14 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import numpy as np
 import soxr
 
 from agent.admission import BoxFull
-from models.tts.base import AudioChunk
+from agent.engines import Engines
 from telephony.transport import CallGone, Line, frame_bytes
 
 log = logging.getLogger(__name__)
@@ -27,15 +27,18 @@ class WaitingRoom:
         self,
         places: int,
         limit_s: float,
-        message: Sequence[AudioChunk],
-        message_rate_hz: int,
+        message: str,
+        engines: Engines,
         give_back: Callable[[], None],
     ) -> None:
-        """``give_back`` is called once a place that was given is in use, or is not wanted."""
+        """``message``, speakable, is one of the engines' fixed phrases.
+
+        ``give_back`` is called once a place that was given is in use, or is not wanted.
+        """
         self.places = places
         self._limit_s = limit_s
-        self._message = np.concatenate([chunk.pcm for chunk in message] or [np.zeros(0, np.int16)])
-        self._message_rate_hz = message_rate_hz
+        self._message = message
+        self._engines = engines
         self._give_back = give_back
         self._waiting: deque[asyncio.Future[None]] = deque()
 
@@ -104,7 +107,9 @@ class WaitingRoom:
     async def _play(self, line: Line) -> None:
         """Asks for patience, again and again; silence in between keeps the line alive."""
         rate_hz = line.sample_rate_hz
-        pcm = soxr.resample(self._message, self._message_rate_hz, rate_hz).astype(np.int16)
+        spoken = [chunk.pcm for chunk in self._engines.phrases.get(self._message, ())]
+        made = np.concatenate([np.zeros(0, np.int16), *spoken])
+        pcm = soxr.resample(made, self._engines.tts.sample_rate_hz, rate_hz).astype(np.int16)
         size = frame_bytes(rate_hz)
         pause = [bytes(size)] * round(MESSAGE_EVERY_S * FRAMES_A_S)
         audio = pcm.tobytes()

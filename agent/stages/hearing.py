@@ -45,9 +45,10 @@ DECODE_LIMIT_S = 20.0
 """A decode that takes longer is given up, and the turn with it."""
 
 
-EARLY_EVERY_S = 0.8
+EARLY_EVERY_S = 1.5
 """Speech between two decodes of somebody who goes on speaking. Each is read ahead by the model;
-each is also work that the next one does again (measured at 0.5 s: half the calls a box)."""
+each is also work that the next one does again, and that the last may wait for (measured at 0.5 s:
+half the calls a box)."""
 
 
 @dataclass(slots=True)

@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 
 from agent.admission import BoxFull
+from agent.engines import Engines
 from agent.waiting_room import WaitingRoom
 from models.tts.base import AudioChunk
 from telephony.loopback import LoopbackLine
@@ -21,7 +24,10 @@ class Bench:
 
     def __init__(self, limit_s: float = LIMIT_S) -> None:
         self.given_back = 0
-        self.room = WaitingRoom(2, limit_s, [TONE], 22050, self._count)
+        engines = SimpleNamespace(
+            phrases={"Please hold.": (TONE,)}, tts=SimpleNamespace(sample_rate_hz=22050)
+        )
+        self.room = WaitingRoom(2, limit_s, "Please hold.", cast(Engines, engines), self._count)
         self.served: list[str] = []
 
     def _count(self) -> None:
