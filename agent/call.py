@@ -303,7 +303,7 @@ class Call:
     def played(self, samples: int, at_s: float) -> None:
         """``samples`` more of the answer were handed to the wire."""
         turn = self.turn
-        if turn is None or turn.first_audio_s is None:
+        if turn is None or not turn.spoken.samples:
             # What is left of an answer that was interrupted.
             return
         turn.played_samples += samples

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,15 @@ from agent.admission import BoxFull
 from agent.call import Origin
 from agent.engines import APOLOGY, Engines
 from models.errors import EngineError
+from models.llm.base import (
+    Conversation,
+    Generation,
+    LanguageModel,
+    Message,
+    OnEnd,
+    OnText,
+    Sampling,
+)
 from telephony.loopback import LoopbackLine
 
 RATE_HZ = 8000
@@ -29,7 +39,8 @@ async def test_a_question_is_heard_answered_and_heard_back(
         greeting = await caller.turn(0)
         assert greeting["answer"] == box.config.agent.greeting
         said = engines.stt.transcribe(caller.audio(), RATE_HZ).text
-        assert word_error_rate("hello this is off hook how can i help you", said) < 0.35
+        assert word_error_rate("hello this is off hook how can i help you", said) < 0.6, said
+        assert "how can i help you" in said.lower()
         for number, question in enumerate(questions, 1):
             before = len(caller.heard)
             await caller.say(question.at(RATE_HZ))
@@ -242,6 +253,64 @@ async def test_a_turn_over_the_agent_ends_the_old_answer_and_not_the_new(
         assert answered["usage"]["audio_heard_s"] > 0
         roles = [message.role for message in caller.run.call.dialogue.messages]
         assert roles == ["system", "assistant", "user", "assistant"]
+
+
+class Slow:
+    """The language model, which hands its first words over late."""
+
+    def __init__(self, model: LanguageModel, late_s: float) -> None:
+        self._model, self._late_s = model, late_s
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._model, name)
+
+    def open(self) -> object:
+        return SlowConversation(self._model.open(), self._late_s)
+
+
+class SlowConversation:
+    def __init__(self, conversation: Conversation, late_s: float) -> None:
+        self._conversation, self._late_s = conversation, late_s
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._conversation, name)
+
+    def generate(
+        self,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        on_text: OnText,
+        on_end: OnEnd,
+        *,
+        guess: bool = False,
+    ) -> Generation:
+        late = [self._late_s]
+
+        def after_a_while(text: str) -> None:
+            if late:
+                time.sleep(late.pop())
+            on_text(text)
+
+        return self._conversation.generate(messages, sampling, after_a_while, on_end, guess=guess)
+
+
+async def test_a_slow_answer_is_announced_and_the_filler_is_no_part_of_it(
+    open_box: OpenBox, engines: Engines, question: Question
+) -> None:
+    async with open_box(OFFHOOK_AGENT__FILLERS="One moment.") as box:
+        box.engines = replace(box.engines, llm=Slow(box.engines.llm, 3.0))  # type: ignore[arg-type]
+        async with LoopbackCaller(box, RATE_HZ) as caller:
+            await caller.turn(0)
+            before = len(caller.heard)
+            await caller.say(question.at(RATE_HZ))
+            turn = await caller.turn(1)
+            heard = np.frombuffer(b"".join(caller.heard[before:]), np.int16)
+            history = caller.run.call.dialogue.messages
+    assert turn["answer"] and not turn["interrupted"]
+    assert "moment" not in turn["answer"]
+    assert all("moment" not in message.content for message in history if message.role != "system")
+    assert turn["at_ms"]["first_packet"] >= turn["at_ms"]["first_token"]
+    assert "moment" in engines.stt.transcribe(heard, RATE_HZ).text.lower()
 
 
 class Broken:
