@@ -80,6 +80,8 @@ def examine(path: Path | None, environ: Mapping[str, str]) -> Iterator[Finding]:
             yield look_at_model(kind, getattr(config.models, kind))
     yield from (look_at_device(stage, config) for stage in ("stt", "llm", "tts"))
     yield findings.threads(config.models.threads)
+    if not config.llm.endpoint:
+        yield look_at_weights(config.models.llm)
     yield look_at_records(config.records.path.expanduser())
     yield findings.places(places_of(config))
 
@@ -189,6 +191,17 @@ def look_at_device(stage: Literal["stt", "llm", "tts"], config: Config) -> Findi
     except ModelError as error:
         return findings.device(stage, None, str(error))
     return findings.device(stage, choice.device, choice.reason)
+
+
+def look_at_weights(reference: str) -> Finding:
+    """Which weight format the language model is read in, and why."""
+    from models.loading import locate
+    from models.tuning import sentence
+
+    try:
+        return Finding("weights", "fine", sentence(locate(reference, "llm")))
+    except (ModelError, OSError) as error:
+        return Finding("weights", "broken", str(error))
 
 
 def look_at_records(path: Path) -> Finding:

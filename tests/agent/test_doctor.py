@@ -134,6 +134,7 @@ def test_the_whole_examination(
         "call records",
         "calls at once",
         "threads",
+        "weights",
     }
 
 
