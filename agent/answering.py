@@ -66,6 +66,7 @@ class Answering:
         """A guess's first clause."""
         self._engines = engines
         self._guess = guess
+        self._cancelled = False
         self._wanted_s = wanted_s
         self._holding: asyncio.Task[None] | None = None
         self._thoughts, self._cutter = ThoughtFilter(), Clauses()
@@ -96,39 +97,55 @@ class Answering:
 
     def cancel(self) -> None:
         """Ends the work on it; harmless when there is none any more."""
+        self._cancelled = True
         self._generation.cancel()
         if self.voice is not None:
-            self.voice.want()
+            self.voice.drop()
+
+    @property
+    def busy_s(self) -> float:
+        """The engines' busy seconds that it took, as far as known."""
+        return self.usage.busy_s + (self.voice.busy_s if self.voice is not None else 0.0)
 
     async def settled(self) -> float:
-        """Waits until nothing of it runs; returns the engines' busy seconds that it took."""
+        """Waits until nothing of it runs; returns ``busy_s``."""
         await self.ended.wait()
         if self._holding is not None:
             await asyncio.wait([self._holding])
-        return self.usage.busy_s + (self.voice.busy_s if self.voice is not None else 0.0)
+        return self.busy_s
 
     # What follows runs on the loop, told by the engine's thread.
 
     def _on_text(self, piece: str) -> None:
+        if self._cancelled:
+            return
         if self.first_token_s is None:
             self.first_token_s = time.monotonic()
-        self._take(self._thoughts.feed(piece), final=False)
+        try:
+            self._take(self._thoughts.feed(piece), final=False)
+        except Exception as error:  # told to who speaks the answer, who would wait for ever
+            self._clauses.put_nowait(error)
 
     def _on_end(self, end: GenerationEnd) -> None:
         self.usage = end.usage
+        self.ended.set()
+        try:
+            self._finish(end)
+        except Exception as error:  # told to who speaks the answer, who would wait for ever
+            self._clauses.put_nowait(error)
+
+    def _finish(self, end: GenerationEnd) -> None:
         if end.error is not None:
             self._clauses.put_nowait(end.error)
-        else:
+            return
+        if not self._cancelled:
             self._take(self._thoughts.flush(), final=True)
-            if self.first_clause_s is None and end.reason != "cancelled":
-                self._clauses.put_nowait(
-                    EngineError(
-                        "the model gave no words to speak; if it thinks aloud, switch that off, "
-                        "or raise `max_tokens` in [llm]"
-                    )
+            if self.first_clause_s is None:
+                raise EngineError(
+                    "the model gave no words to speak; if it thinks aloud, switch that off, or "
+                    "raise `max_tokens` in [llm]"
                 )
-            self._clauses.put_nowait(None)
-        self.ended.set()
+        self._clauses.put_nowait(None)
 
     def _take(self, text: str, *, final: bool) -> None:
         self.text += text

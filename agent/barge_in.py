@@ -165,6 +165,11 @@ class BargeIn:
         self._so_far = Why.BACKCHANNEL if text.strip() else Why.NO_WORDS
         return self._maybe_end()
 
+    def agent_stopped(self) -> None:
+        """The answer is gone, for whatever reason: the next one can be interrupted anew."""
+        self._held = self._meant = False
+        self._run_s = self._sure_run_s = 0.0
+
     def _maybe_begin(self) -> list[OverlapDecision]:
         settings = self._settings
         wary_s = self._in_vain * settings.wary_s

@@ -149,9 +149,11 @@ class Box:
 
     async def refuse(self, call: Call) -> None:
         """Gives back the place of a call that was admitted but never began."""
-        self._runs.pop(call.call_id, None)
-        self._let_in()
-        await asyncio.to_thread(call.conversation.close)
+        try:
+            await asyncio.to_thread(call.conversation.close)
+        finally:
+            self._runs.pop(call.call_id, None)
+            self._let_in()
 
     def start(
         self,
@@ -180,13 +182,14 @@ class Box:
         free = self.active_calls < self.places.calls and not self.waiting_room.waiting
         return free or self.waiting_room.has_room
 
-    async def take(self, line: Line, origin: Origin) -> CallRun:
+    async def take(self, line: Line, origin: Origin, *, reserved: bool = False) -> CallRun:
         """Takes a call from a telephony line, perhaps after a wait for a place.
 
-        Raises BoxFull, and CallGone where the caller gave up waiting.
+        ``reserved``: it had one until now, and goes before those who wait. Raises BoxFull, and
+        CallGone where the caller gave up waiting.
         """
         try:
-            return await self.answer(line, origin=origin)
+            return await self.answer(line, origin=origin, waited=reserved)
         except BoxFull:
             if self._closing or not self.waiting_room.has_room:
                 raise

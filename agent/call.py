@@ -221,6 +221,7 @@ class Call:
         ``wanted_s``: when that will be known, on the monotonic clock.
         """
         if not text or self.agent_busy or self._over or self.menu.for_words(text) is not None:
+            self.guessing.drop()
             return False
         return self.guessing.begin(self.dialogue.with_caller(text), wanted_s)
 
@@ -406,8 +407,8 @@ class Call:
             async with asyncio.timeout(COUNT_LIMIT_S):
                 busy_s = await guess.settled()
         except TimeoutError:
-            log.warning("call %s: a guess was not counted in time", self.call_id)
-            return
+            log.warning("call %s: a guess was not counted whole in time", self.call_id)
+            busy_s = guess.busy_s
         voice_s = guess.voice.busy_s if guess.voice is not None else 0.0
         self._usage += Usage(
             llm_busy_s=guess.usage.busy_s, tts_busy_s=voice_s, discarded_busy_s=busy_s

@@ -34,6 +34,8 @@ class ClauseVoice:
         self._held: deque[AudioChunk | None] = deque()
         self._making = asyncio.Lock()
         self._wanted = False
+        self._error: Exception | None = None
+        """What the engine failed with; told to each who asks for more."""
         self._job: Scheduled[AudioChunk | None] | None = None
 
     async def hold(self, deadline_s: float) -> None:
@@ -52,6 +54,12 @@ class ClauseVoice:
             if chunk is None:
                 return
             held_s += len(chunk.pcm) / self._engines.tts.sample_rate_hz
+
+    def drop(self) -> None:
+        """Nobody will hear it: what waits is not begun."""
+        self._wanted = True
+        if self._job is not None:
+            self._job.cancel()
 
     def want(self) -> None:
         """It is no guess any more: what waits goes before guesses."""
@@ -88,6 +96,13 @@ class ClauseVoice:
         return chunk
 
     def _step(self) -> AudioChunk | None:
-        if self._chunks is None:
-            self._chunks = self._engines.tts.synthesize(self.text, self._ahead_s)
-        return next(self._chunks, None)
+        if self._error is not None:
+            raise self._error
+        try:
+            if self._chunks is None:
+                self._chunks = self._engines.tts.synthesize(self.text, self._ahead_s)
+            return next(self._chunks, None)
+        except Exception as error:
+            # An iterator that failed would only say that there is no more.
+            self._error = error
+            raise

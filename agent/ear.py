@@ -120,6 +120,11 @@ class Ear:
         """Takes the words that an overlap wanted; of one that is decided they are ignored."""
         return self._turn.sift(self._barge_in.words(overlap, text, at_s), [], self._agent_busy)
 
+    def agent_stopped(self) -> None:
+        """The agent's answer is gone; between two windows another may begin."""
+        self._barge_in.agent_stopped()
+        self._turn.agent_stopped()
+
     def forget_utterance(self) -> None:
         """After a turn's end: the next turn must not begin with this one's words."""
         self._utterance.clear()

@@ -144,6 +144,8 @@ class _LineOutput(BaseOutputTransport):
             self._interruptions += 1
             self._held.clear()
             self._line.flush()
+            # Whoever waits to write learns that it is not wanted any more.
+            self._gate.open()
 
     async def write_audio_frame(self, frame: OutputAudioRawFrame) -> bool:
         """Sends once the gate is open; False where the caller interrupted meanwhile."""

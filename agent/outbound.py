@@ -273,7 +273,7 @@ class Outbound:
             plan = work.plan
             origin = Origin("outbound", plan.to, call.trunk, plan.profile, call.call_id)
             try:
-                run = await self._box.answer(dialled.line, on_event, origin)
+                run = await self._box.answer(dialled.line, on_event, origin, waited=True)
             except Exception as error:  # the far end must not be left on a dead line
                 if not isinstance(error, BoxFull):
                     log.exception("call %s: could not be taken", call.call_id)

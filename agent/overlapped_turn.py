@@ -59,6 +59,10 @@ class OverlappedTurn:
                 out += self._drop_kept()
         return out
 
+    def agent_stopped(self) -> None:
+        """The answer is gone: nothing is held over it any more."""
+        self._held = False
+
     def sift(
         self, overlaps: list[OverlapDecision], decisions: list[Decision], agent_busy: bool
     ) -> list[Heard]:

@@ -108,10 +108,12 @@ class Phone:
 
     async def _take(self, ringing: Ringing, inbound: Inbound) -> None:
         assert self._box is not None
+        reserved = True
         with ExitStack() as place:
             try:
                 place.enter_context(self._box.reserve())
             except BoxFull:
+                reserved = False
                 if not self._box.takes_calls:
                     raise
             line = await ringing.answer()
@@ -121,7 +123,7 @@ class Phone:
             profile=inbound.profile,
         )
         try:
-            run = await self._box.take(line, origin)
+            run = await self._box.take(line, origin, reserved=reserved)
         except BoxFull:
             # It waited in vain, or the language model alone was full; a 503 comes too late.
             await line.hang_up()

@@ -60,6 +60,8 @@ class _Decode:
     job: Scheduled[Transcript] | None = None
     dropped: bool = False
     """The caller went on: nobody waits for it."""
+    busy_s: float = 0.0
+    """The recogniser's work; 0 until it is done."""
     words_s: float | None = None
     """When the words were there."""
     turn_busy_s: float = 0.0
@@ -82,7 +84,8 @@ class Hearing(FrameProcessor):
             self._rate_hz,
             TurnSettings(**call.config.turn.model_dump()),
         )
-        self._echo_reference = reference_resamplers(call.rate_out_hz, self._rate_hz)
+        self._echo_reference: dict[int, list[Resampler]] = {}
+        """By the rate of what goes out."""
         call.on_played = self._played
         self._decodes: dict[int, _Decode] = {}
         self._early: Scheduled[Transcript] | None = None
@@ -118,14 +121,19 @@ class Hearing(FrameProcessor):
         task = asyncio.create_task(work, name=f"{name}-{self._call.call_id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        # Retrieved here, since nobody awaits a decode that was dropped.
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        task.add_done_callback(self._tell)
         return task
+
+    def _tell(self, task: asyncio.Task[Any]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("%s failed", task.get_name(), exc_info=error)
 
     def _played(self, pcm: bytes, rate_hz: int, at_s: float) -> None:
         """Takes what goes out, which may come back as an echo."""
         samples = np.frombuffer(pcm, np.int16)
-        for resampler in self._echo_reference:
+        if rate_hz not in self._echo_reference:
+            self._echo_reference[rate_hz] = reference_resamplers(rate_hz, self._rate_hz)
+        for resampler in self._echo_reference[rate_hz]:
             samples = resampler.resample(samples)
         self._ear.played(samples.tobytes(), at_s)
 
@@ -187,6 +195,7 @@ class Hearing(FrameProcessor):
         log.info("call %s: the caller barged in", self._call.call_id)
         # Ended here and now: the frame reaches the end after the next turn may have begun.
         self._call.end_answer(interrupted=True)
+        self._ear.agent_stopped()
         await self.broadcast_interruption()
 
     def _begin_decode(self, pause: int, speech_end_s: float) -> None:
@@ -209,7 +218,7 @@ class Hearing(FrameProcessor):
         """Decodes the words up to a pause, and begins to answer them where there is room."""
         decode.job = self._recognise(pcm, deadline_s)
         transcript = await self._transcript(decode.job, len(pcm))
-        decode.words_s = time.monotonic()
+        decode.words_s, decode.busy_s = time.monotonic(), transcript.busy_s
         text = transcript.text.strip()
         if decode.dropped:
             self._call.discarded(transcript.busy_s)
@@ -226,6 +235,7 @@ class Hearing(FrameProcessor):
         except Exception:  # the overlap ends undecided, and the agent goes on
             log.exception("call %s: words over the agent were not recognised", self._call.call_id)
             return
+        self._call.discarded(transcript.busy_s)
         log.debug("call %s: over the agent: %r", self._call.call_id, transcript.text)
         await self._act(self._ear.overlap_words(overlap, transcript.text, time.monotonic()))
 
@@ -295,6 +305,7 @@ class Hearing(FrameProcessor):
         if decode is None:
             return
         decode.dropped = True
+        self._call.discarded(decode.busy_s)
         if decode.job is None:
             decode.transcript.cancel()
         else:
@@ -302,7 +313,10 @@ class Hearing(FrameProcessor):
             decode.job.cancel()
 
     async def _finish(self, ended: TurnEnded) -> None:
-        decode = self._decodes.pop(ended.pause)
+        decode = self._decodes.pop(ended.pause, None)
+        if decode is None:
+            # A hold came between.
+            return
         try:
             transcript = await decode.transcript
         except Exception as error:  # a task ends here: the caller is told, the call goes on
@@ -379,7 +393,9 @@ class Hearing(FrameProcessor):
     async def _hold(self, on: bool) -> None:
         """Nobody listens on hold: what is being said is broken off."""
         self._call.on_hold, self._call.held_at_s = on, time.monotonic()
+        self._call.gate.open()
         if not on:
+            await self._answer_held()
             return
         if self._call.agent_busy:
             await self._interrupt()

@@ -42,7 +42,9 @@ class Speaking(FrameProcessor):
         """Speaks clauses; passes everything else on."""
         await super().process_frame(frame, direction)
         if isinstance(frame, ClauseFrame):
-            await self._speak(frame)
+            # An interruption overtakes clauses on their way here: those are not wanted any more.
+            if frame.turn is self._call.turn:
+                await self._speak(frame)
             return
         if isinstance(frame, AnswerEndFrame):
             # Makes the transport send what is left over of less than a packet.

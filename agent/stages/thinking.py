@@ -34,6 +34,9 @@ class Thinking(FrameProcessor):
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         """Answers caller turns; passes everything else on."""
         await super().process_frame(frame, direction)
+        if isinstance(frame, CallerTurnFrame) and frame.turn is not self._call.turn:
+            # The caller interrupted before it came here.
+            return
         if isinstance(frame, CallerTurnFrame) and frame.turn.choice is not None:
             await self._say(frame.turn, frame.turn.choice.spoken)
         elif isinstance(frame, CallerTurnFrame):
@@ -44,6 +47,8 @@ class Thinking(FrameProcessor):
     async def _answer(self, turn: Turn) -> None:
         try:
             turn.answering = self._call.guessing.take(self._call.dialogue.messages)
+            if turn.answering.voice is not None:
+                turn.voices.append(turn.answering.voice)
             await self._pass_on(turn, turn.answering)
         except Exception as error:  # of whatever kind, one answer fails and not the call
             log.exception("call %s: the language model failed", self._call.call_id)
@@ -66,7 +71,7 @@ class Thinking(FrameProcessor):
             clause = await self._first(turn, answering)
             while clause is not None:
                 turn.answer = answering.text
-                if clause.voice is not None:
+                if clause.voice is not None and clause.voice not in turn.voices:
                     turn.voices.append(clause.voice)
                 await self.push_frame(ClauseFrame(turn, clause.text, clause.voice))
                 clause = await answering.next()

@@ -6,10 +6,8 @@ Uses Pipecat's small WebRTC transport, and so lives beside the pipeline and not 
 import asyncio
 import json
 import logging
-from collections.abc import Callable
 from typing import Any, cast
 
-import numpy as np
 from aiortc.jitterbuffer import JitterBuffer
 from aiortc.rtcrtpreceiver import RemoteStreamTrack
 from aiortc.sdp import SessionDescription
@@ -23,10 +21,9 @@ from pipecat.transports.smallwebrtc.transport import (
 )
 
 from agent.box import Box
-from agent.call import Call
+from agent.playout_gate import PlayoutGate
 from agent.web.audio_track import AudioTrack
 from agent.web.packet_inlet import OpusInlet
-from telephony.resampling import Resampler
 from telephony.transport import HangupCause
 
 log = logging.getLogger(__name__)
@@ -89,12 +86,14 @@ async def answer_offer(box: Box, sdp: str, caller: str) -> dict[str, str]:
         if not isinstance(error, Exception):
             raise
         raise BadOffer(f"the offer could not be answered: {error}") from error
-    track = AudioTrack(RATE_OUT_HZ, call.gate, _played_to(call))
+    # Looked up at each frame: who listens comes later.
+    track = AudioTrack(RATE_OUT_HZ, call.gate, lambda *played: call.on_played(*played))
     if speaks_opus:
         track.speak_opus()
     transport = _Transport(
         connection,
         track,
+        call.gate,
         TransportParams(
             audio_in_enabled=True,
             audio_in_sample_rate=RATE_IN_HZ,
@@ -133,34 +132,29 @@ class _Transport(SmallWebRTCTransport):
     """Drops, as the caller interrupts, the frame that waits in the track."""
 
     def __init__(
-        self, connection: SmallWebRTCConnection, track: AudioTrack, params: TransportParams
+        self,
+        connection: SmallWebRTCConnection,
+        track: AudioTrack,
+        gate: PlayoutGate,
+        params: TransportParams,
     ) -> None:
         super().__init__(connection, params)
-        self._output = _Output(self._client, track, params)
+        self._output = _Output(self._client, track, gate, params)
 
 
 class _Output(SmallWebRTCOutputTransport):
-    def __init__(self, client: Any, track: AudioTrack, params: TransportParams) -> None:
+    def __init__(
+        self, client: Any, track: AudioTrack, gate: PlayoutGate, params: TransportParams
+    ) -> None:
         super().__init__(client, params)
         self._track = track
+        self._gate = gate
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
         if isinstance(frame, InterruptionFrame):
             self._track.flush()
-
-
-def _played_to(call: Call) -> Callable[[bytes, int, float], None]:
-    """Tells the call what goes out, at the rate at which it hears."""
-    # 24 to 16 kHz is no whole factor; by way of 48 kHz it is two of them.
-    up = Resampler(RATE_OUT_HZ, 2 * RATE_OUT_HZ)
-    down = Resampler(2 * RATE_OUT_HZ, RATE_IN_HZ)
-
-    def played(pcm: bytes, rate_hz: int, at_s: float) -> None:
-        samples = down.resample(up.resample(np.frombuffer(pcm, np.int16)))
-        call.on_played(samples.tobytes(), RATE_IN_HZ, at_s)
-
-    return played
+            self._gate.open()
 
 
 def _hear_at_once(connection: SmallWebRTCConnection) -> bool:

@@ -42,6 +42,8 @@ from models.thread_name import name_thread
 
 log = logging.getLogger(__name__)
 
+NO_CELLS_S = 0.01
+"""How often to look again while all cells are taken."""
 KEPT_BY_SHIFT = 0.75
 """Share of its window that a grown conversation keeps where what stays is only moved."""
 KEPT_ANEW = 0.5
@@ -405,6 +407,11 @@ class LlamaCpp(LanguageModel):
         shares = self._batcher.plan()
         if shares:
             self._step(shares)
+            return
+        # All that could run lacks cells that a held guess has; it is confirmed or dropped soon.
+        with self._wake:
+            if self._batcher.jobs and not (self._closing or self._inbox or self._looks):
+                self._wake.wait(NO_CELLS_S)
 
     def _give_up(self, cause: Exception) -> None:
         """Starts from nothing after an error that nobody foresaw."""

@@ -61,7 +61,12 @@ class QuietBox(Box):
         self.ready.set()
 
     async def answer(  # type: ignore[override]
-        self, line: Line, emit: Emit = lambda event: None, origin: Origin | None = None
+        self,
+        line: Line,
+        emit: Emit = lambda event: None,
+        origin: Origin | None = None,
+        *,
+        waited: bool = False,
     ) -> TalkingRun:
         origin = origin or DIRECT
         if self.refuses is not None:

@@ -204,3 +204,30 @@ def test_every_hold_ends_in_time_and_once(
                         open_overlap = None
             if open_overlap is not None:
                 assert at_s - held_since_s <= SETTINGS.hold_s + WINDOW_S
+
+
+def test_the_answer_after_an_interruption_can_be_interrupted_at_once() -> None:
+    """The old answer goes and the new one comes between two windows."""
+    settings = BargeInSettings()
+    barge = BargeIn(settings, 0.032)
+
+    def voiced(windows: int, since: int) -> list[OverlapDecision]:
+        return [
+            decision
+            for n in range(windows)
+            for decision in barge.hear(0.95, (since + n) * 0.032, True)
+        ]
+
+    assert any(isinstance(d, BargedIn) for d in voiced(40, 0))
+    assert voiced(40, 40) == []
+    barge.agent_stopped()
+    assert any(isinstance(d, BargedIn) for d in voiced(40, 80))
+
+
+def test_words_over_an_answer_that_is_gone_do_not_stop_the_next() -> None:
+    barge = BargeIn(BargeInSettings(), 0.032)
+    began = [d for n in range(6) for d in barge.hear(0.95, n * 0.032, True)]
+    overlap = next(d.overlap for d in began if isinstance(d, OverlapBegan))
+    barge.agent_stopped()
+    assert barge.words(overlap, "Hello? Is anybody there?", 0.5) == []
+    assert barge.undecided is None

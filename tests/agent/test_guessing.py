@@ -261,3 +261,37 @@ def test_a_fixed_phrase_costs_the_synthesiser_nothing() -> None:
         assert await answering.settled() == pytest.approx(0.25)
 
     run(check)
+
+
+def test_a_guess_that_is_dropped_synthesises_nothing_more() -> None:
+    async def check(bench: Bench) -> None:
+        bench.guessing.begin(PROMPT, time.monotonic())
+        bench.model.generations[0].on_text("It is half past")
+        await asyncio.sleep(0)
+        bench.guessing.drop()
+        [wasted] = bench.discarded
+        assert await wasted.settled() == pytest.approx(0.25)
+        await asyncio.sleep(0.1)
+        assert bench.voice.made == 0 and wasted.voice is None
+
+    run(check)
+
+
+def test_a_voice_that_fails_in_a_guess_fails_for_who_speaks_it_too() -> None:
+    async def check(bench: Bench) -> None:
+        def broken(text: str, ahead_s: float = 0.0) -> Iterator[AudioChunk]:
+            raise EngineError("the voice is broken")
+            yield CHUNK
+
+        bench.voice.synthesize = broken  # type: ignore[method-assign]
+        bench.guessing.begin(PROMPT, time.monotonic())
+        bench.model.generations[0].on_text("It is noon. ")
+        await asyncio.sleep(0.1)
+        answering = bench.guessing.take(PROMPT)
+        clause = await answering.next()
+        assert clause is not None and clause.voice is not None
+        for _ in range(2):
+            with pytest.raises(EngineError, match="the voice is broken"):
+                await clause.voice.next(time.monotonic())
+
+    run(check)

@@ -29,8 +29,8 @@ def watch(box: Box, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Event]]:
     events: dict[str, list[Event]] = {name: [] for name in CARRIERS}
     answer = box.answer
 
-    async def answering(line: Line, origin: Origin) -> CallRun:
-        return await answer(line, emit=events[line.door].append, origin=origin)
+    async def answering(line: Line, origin: Origin, *, waited: bool = False) -> CallRun:
+        return await answer(line, emit=events[line.door].append, origin=origin, waited=waited)
 
     monkeypatch.setattr(box, "answer", answering)
     return events

@@ -7,6 +7,7 @@ import json
 import logging
 import time
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,7 @@ class EchoBox:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.places = places_of(config)
+        self.waiting_room = SimpleNamespace(places=0, waiting=0)
         self.lines: list[Line] = []
         self.origins: list[Origin] = []
         self.keys: list[str] = []
@@ -54,7 +56,7 @@ class EchoBox:
     def active_calls(self) -> int:
         return len(self.lines) - len(self.causes)
 
-    async def answer(self, line: Line, origin: Origin) -> None:
+    async def take(self, line: Line, origin: Origin) -> None:
         if self.active_calls >= self.places.calls:
             raise BoxFull("all places are taken")
         self.lines.append(line)
