@@ -16,7 +16,7 @@ STOP_S = TurnSettings().stop_s
 """Silence after which a turn may be judged over: when a decode is due."""
 DOUBT_S = 0.35
 """Speech after which a guess is dropped."""
-EARLY_EVERY_S = 0.8
+EARLY_EVERY_S = 1.5
 """Speech between two decodes of somebody who goes on speaking."""
 PATIENCE_S = 1.0
 """Silence in which a caller makes sure that the answer is over."""
