@@ -181,16 +181,9 @@ class Call:
         """Whether the caller hears an answer, or would if it were not held back."""
         return self.turn is not None and self.turn.first_packet_s is not None
 
-    async def run_engine(
-        self, job: Callable[[], T], deadline_s: float, *, kind: str = "", guess: bool = False
-    ) -> T:
-        """Runs engine work on the shared processor; cancelled with the awaiting task.
-
-        ``guess``: the work may be for nothing, and gives way to all that is not.
-        """
-        return await asyncio.wrap_future(
-            self.engines.schedule.submit(job, deadline_s, kind=kind, guess=guess)
-        )
+    async def run_engine(self, job: Callable[[], T], deadline_s: float, *, kind: str = "") -> T:
+        """Runs engine work on the shared processor; cancelled with the awaiting task."""
+        return await asyncio.wrap_future(self.engines.schedule.submit(job, deadline_s, kind=kind))
 
     def caller_speaking(self, on: bool) -> None:
         """The caller took or left the floor."""

@@ -102,7 +102,7 @@ class ClauseVoice:
             if self._chunks is None:
                 self._chunks = self._engines.tts.synthesize(self.text, self._ahead_s)
             return next(self._chunks, None)
-        except Exception as error:
+        except Exception as error:  # raised again, now and to each who asks for more
             # An iterator that failed would only say that there is no more.
             self._error = error
             raise
