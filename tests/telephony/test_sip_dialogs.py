@@ -63,7 +63,7 @@ def test_a_call_is_answered_and_hears_a_tone(door: SubjectProcess) -> None:
         assert over["cause"] == "caller hung up"
         assert over["hz"] == pytest.approx(1000, abs=3)
         # What was said is there for as long as it was said.
-        assert over["frames"] * 0.02 == pytest.approx(over["elapsed_s"], abs=0.2)
+        short_s = abs(over["frames"] * 0.02 - over["elapsed_s"])
         packets = rtp.packets
         assert len(packets) >= 75
         assert {packet.payload_type for packet in packets} == {0}
@@ -75,9 +75,9 @@ def test_a_call_is_answered_and_hears_a_tone(door: SubjectProcess) -> None:
         assert ringing["caller"].startswith("+15550001111@127.0.0.1")
         assert ringing["source"] == f"127.0.0.1:{caller.port}"
         worst_ms.append(max(gaps_ms(packets)))
-        if worst_ms[-1] < 60 and tone_ratio_db(pcm, 8000, 440) > 30:
+        if short_s < 0.2 and worst_ms[-1] < 60 and tone_ratio_db(pcm, 8000, 440) > 30:
             return
-    raise AssertionError(f"packets came late, or the tone was broken: {worst_ms} ms")
+    raise AssertionError(f"packets came late, or a tone was broken: {worst_ms} ms, {short_s} s")
 
 
 def test_the_same_invite_twice_is_one_call(door: SubjectProcess) -> None:
