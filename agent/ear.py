@@ -13,6 +13,7 @@ from agent.barge_in import BargeIn, BargeInSettings, OverlapBegan, OverlapDecisi
 from agent.echo import EchoDetector
 from agent.expected_answer import ExpectedAnswer
 from agent.overlapped_turn import Heard, OverlappedTurn
+from agent.quiet_fall import QuietFall
 from agent.turn_taking import TurnSettings, TurnTaker
 from models.vad.base import VoiceStream
 
@@ -58,6 +59,11 @@ class Ear:
         return self._taker.speaking
 
     @property
+    def fall(self) -> int | None:
+        """The fall of the caller's voice that has lasted until now, if one has."""
+        return self._fall.under_way
+
+    @property
     def utterance(self) -> NDArray[np.int16]:
         """What was said so far and ``PRE_ROLL_S`` before it, shape (samples,); a copy."""
         return np.frombuffer(bytes(self._utterance), np.int16)
@@ -92,15 +98,19 @@ class Ear:
         del self._unseen[: self._window_bytes]
         self._utterance += window
         self._agent_busy = agent_busy
-        probability = self._speech_probability(np.frombuffer(window, np.int16), at_s)
+        samples = np.frombuffer(window, np.int16)
+        probability = self._speech_probability(samples, at_s)
         overlaps = self._barge_in.hear(probability, at_s, agent_busy)
         self._keep(window, overlaps, at_s)
-        return self._turn.window(
+        decisions = self._taker.hear(probability, at_s, agent_busy)
+        fell = self._fall.hear(samples, self._taker.speaking and not agent_busy)
+        heard = self._turn.window(
             overlaps,
-            self._taker.hear(probability, at_s, agent_busy),
+            decisions,
             voiced=probability >= self.settings.vad_confidence,
             agent_busy=agent_busy,
         )
+        return heard if fell is None else [fell, *heard]
 
     def judge(self, pause: int, complete_probability: float, at_s: float) -> list[Heard]:
         """Takes the turn model's word on a pause; words on pauses that are over are ignored."""
@@ -140,6 +150,7 @@ class Ear:
         self._taker = TurnTaker(self.settings, self._window_s)
         self._barge_in = BargeIn(self.barge_in_settings, self._window_s)
         self._turn = OverlappedTurn(self._window_s)
+        self._fall = QuietFall()
 
     def _keep(self, window: bytes, overlaps: list[OverlapDecision], at_s: float) -> None:
         self._recent += window

@@ -12,6 +12,7 @@ meant it, so its end is kept back until its overlap is decided; then
 """
 
 from agent.barge_in import BargedIn, OverlapBegan, OverlapDecision, OverlapEnded, Why
+from agent.quiet_fall import FellQuiet
 from agent.turn_taking import (
     Decision,
     PauseBegan,
@@ -23,7 +24,7 @@ from agent.turn_taking import (
 ANSWER_S = 1.0
 """An acknowledgement this short a time before the agent's last sound is its answer."""
 
-Heard = Decision | OverlapDecision
+Heard = Decision | OverlapDecision | FellQuiet
 
 
 class OverlappedTurn:

@@ -23,6 +23,7 @@ from agent.frames import AnswerEndFrame, CallerTurnFrame, ClauseFrame, HoldFrame
 from agent.guessing import WORDS_LOAD
 from agent.menu import KEYS_PAUSE_S, Choice, Keypad, said_with_keys
 from agent.overlapped_turn import Heard
+from agent.quiet_fall import FellQuiet
 from agent.turn_taking import (
     JudgeAgain,
     PauseBegan,
@@ -49,6 +50,23 @@ EARLY_EVERY_S = 1.5
 """Speech between two decodes of somebody who goes on speaking. Each is read ahead by the model;
 each is also work that the next one does again, and that the last may wait for (measured at 0.5 s:
 half the calls a box)."""
+
+
+@dataclass(slots=True)
+class _Early:
+    """The recogniser's work on what was said so far, before any pause."""
+
+    job: Scheduled[Transcript]
+    transcript: asyncio.Task[Transcript]
+    audio_s: float
+    fall: int | None
+    """The fall of the voice that it was begun at: it holds all the words if that lasts."""
+
+    def confirm(self, deadline_s: float) -> bool:
+        """It is wanted, by then; False where it came to nothing."""
+        if self.job.confirm(deadline_s):
+            return True
+        return self.job.done() and not self.job.cancelled() and self.job.exception() is None
 
 
 @dataclass(slots=True)
@@ -88,8 +106,7 @@ class Hearing(FrameProcessor):
         """By the rate of what goes out."""
         call.on_played = self._played
         self._decodes: dict[int, _Decode] = {}
-        self._early: Scheduled[Transcript] | None = None
-        """Decodes what was said so far, while the caller goes on."""
+        self._early: _Early | None = None
         self._early_due_s = math.inf
         # Pipecat's own tasks swallow what goes wrong in them; these are awaited for it.
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -125,7 +142,11 @@ class Hearing(FrameProcessor):
         return task
 
     def _tell(self, task: asyncio.Task[Any]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        if isinstance(error, GuessDropped):
+            log.debug("call %s: nothing decoded ahead: %s", self._call.call_id, error)
+        else:
             log.error("%s failed", task.get_name(), exc_info=error)
 
     def _played(self, pcm: bytes, rate_hz: int, at_s: float) -> None:
@@ -146,7 +167,7 @@ class Hearing(FrameProcessor):
         while (decisions := self._ear.step(at_s, self._call.agent_busy)) is not None:
             self._call.vad_busy_s = self._ear.vad_busy_s
             await self._act(decisions)
-        if at_s >= self._early_due_s:
+        if at_s >= self._early_due_s and (self._early is None or self._early.job.done()):
             self._decode_early(at_s)
 
     async def _act(self, decisions: list[Heard]) -> None:
@@ -159,9 +180,6 @@ class Hearing(FrameProcessor):
                     self._early_due_s = time.monotonic() + EARLY_EVERY_S
                 case PauseBegan(pause=pause, speech_end_s=speech_end_s):
                     self._early_due_s = math.inf
-                    if self._early is not None:
-                        # Has no effect on one that runs.
-                        self._early.cancel()
                     self._call.guessing.paused()
                     self._begin_decode(pause, speech_end_s)
                 case JudgeAgain(pause=pause):
@@ -176,6 +194,9 @@ class Hearing(FrameProcessor):
                     self._call.no_words()
                     self._call.caller_speaking(False)
                     await self._answer_held()
+                case FellQuiet(fall=fall):
+                    if self._early_due_s < math.inf:
+                        self._decode_early(time.monotonic(), fall)
                 case OverlapBegan():
                     self._call.gate.close()
                 case WordsWanted(overlap=overlap):
@@ -201,8 +222,18 @@ class Hearing(FrameProcessor):
     def _begin_decode(self, pause: int, speech_end_s: float) -> None:
         pcm = self._ear.utterance
         deadline_s = speech_end_s + self._call.config.turn.stop_s
-        decode = _Decode(len(pcm) / self._rate_hz)
-        decode.transcript = self._own(self._understand(pause, decode, pcm, deadline_s), "stt")
+        early, self._early = self._early, None
+        if early is not None and not (
+            early.fall is not None and early.fall == self._ear.fall and early.confirm(deadline_s)
+        ):
+            self._let_go(early)
+            early = None
+        if early is None:
+            decode = _Decode(len(pcm) / self._rate_hz)
+        else:
+            decode = _Decode(early.audio_s, job=early.job)
+        work = self._understand(pause, decode, pcm, deadline_s, early)
+        decode.transcript = self._own(work, "stt")
         self._decodes[pause] = decode
         self._own(self._judge(pause, decode, pcm, deadline_s), "judge")
 
@@ -213,11 +244,22 @@ class Hearing(FrameProcessor):
             self._own(work, "judge")
 
     async def _understand(
-        self, pause: int, decode: _Decode, pcm: NDArray[np.int16], deadline_s: float
+        self,
+        pause: int,
+        decode: _Decode,
+        pcm: NDArray[np.int16],
+        deadline_s: float,
+        early: _Early | None,
     ) -> Transcript:
-        """Decodes the words up to a pause, and begins to answer them where there is room."""
-        decode.job = self._recognise(pcm, deadline_s)
-        transcript = await self._transcript(decode.job, len(pcm))
+        """Decodes the words up to a pause, and begins to answer them where there is room.
+
+        ``early``: what decodes them already.
+        """
+        if early is not None:
+            transcript = await early.transcript
+        else:
+            decode.job = self._recognise(pcm, deadline_s)
+            transcript = await self._transcript(decode.job, len(pcm))
         decode.words_s, decode.busy_s = time.monotonic(), transcript.busy_s
         text = transcript.text.strip()
         if decode.dropped:
@@ -252,33 +294,47 @@ class Hearing(FrameProcessor):
         self._call.decoded(transcript.text.strip(), samples / self._rate_hz, transcript.busy_s)
         return transcript
 
-    def _decode_early(self, at_s: float) -> None:
-        """Has the model read what was said so far, while the caller goes on."""
+    def _decode_early(self, at_s: float, fall: int | None = None) -> None:
+        """Decodes what was said so far, for the model to read while the caller goes on.
+
+        ``fall``: the voice fell away, and this may be all.
+        """
         self._early_due_s = at_s + EARLY_EVERY_S
-        if self._call.agent_busy or (self._early is not None and not self._early.done()):
+        if self._call.agent_busy or not self._call.guessing.room(WORDS_LOAD):
             return
-        if not self._call.guessing.room(WORDS_LOAD):
-            return
+        if self._early is not None:
+            self._let_go(self._early)
+            self._early = None
         pcm = self._ear.utterance
         try:
-            self._early = self._recognise(pcm, at_s + EARLY_EVERY_S, guess=True)
+            job = self._recognise(pcm, at_s + EARLY_EVERY_S, guess=True)
         except QueueFull as error:
             log.debug("call %s: nothing decoded ahead: %s", self._call.call_id, error)
-        else:
-            self._own(self._read_early(self._early, len(pcm)), "stt-early")
+            return
+        transcript = self._own(self._transcript(job, len(pcm)), "stt-early")
+        self._early = _Early(job, transcript, len(pcm) / self._rate_hz, fall)
+        self._own(self._read_early(transcript), "read-early")
 
-    async def _read_early(self, job: Scheduled[Transcript], samples: int) -> None:
+    async def _read_early(self, transcribing: asyncio.Task[Transcript]) -> None:
         try:
-            transcript = await self._transcript(job, samples)
-        except GuessDropped as error:
-            log.debug("call %s: nothing decoded ahead: %s", self._call.call_id, error)
+            transcript = await asyncio.shield(transcribing)
+        except Exception:  # told of by the task itself, or by the turn that takes its words
             return
-        except Exception:  # what is said is decoded again at the end, and told of there
-            log.exception("call %s: words were not recognised ahead", self._call.call_id)
-            return
-        self._call.discarded(transcript.busy_s)
         if self._early_due_s < math.inf:
             self._call.read_ahead(transcript.text.strip())
+
+    def _let_go(self, early: _Early) -> None:
+        """Nobody waits for these words any more."""
+        # Has no effect on one that runs, whose words are read ahead.
+        early.job.cancel()
+        self._own(self._count_discarded(early.transcript), "discarded")
+
+    async def _count_discarded(self, transcribing: asyncio.Task[Transcript]) -> None:
+        try:
+            transcript = await asyncio.shield(transcribing)
+        except Exception:  # told of by the task itself
+            return
+        self._call.discarded(transcript.busy_s)
 
     async def _judge(
         self, pause: int, decode: _Decode, pcm: NDArray[np.int16], deadline_s: float
@@ -400,6 +456,10 @@ class Hearing(FrameProcessor):
         if self._call.agent_busy:
             await self._interrupt()
         # Whatever was half heard is over.
+        self._early_due_s = math.inf
+        if self._early is not None:
+            self._let_go(self._early)
+            self._early = None
         for pause in list(self._decodes):
             self._drop(pause)
         self._ear.restart()

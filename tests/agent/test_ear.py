@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from agent.barge_in import BargedIn, OverlapBegan, OverlapEnded, Why, WordsWanted
 from agent.ear import OVERLAP_PRE_ROLL_S, Ear
 from agent.overlapped_turn import Heard
+from agent.quiet_fall import FellQuiet
 from agent.turn_taking import (
     PauseBegan,
     SpeechDropped,
@@ -58,7 +59,21 @@ def kinds(heard: list[Heard]) -> list[type]:
 def test_a_turn_to_a_silent_agent_holds_nothing() -> None:
     line = Line()
     heard = line.voice(1.0, agent_busy=False) + line.silence(2.0, agent_busy=False)
-    assert kinds(heard)[:2] == [SpeechStarted, PauseBegan] and kinds(heard)[-1] is TurnEnded
+    # The voice's fall, at which words are decoded early, is never after the pause.
+    assert kinds(heard)[:3] == [SpeechStarted, FellQuiet, PauseBegan]
+    assert kinds(heard)[-1] is TurnEnded
+    assert line.ear.fall is None
+
+
+def test_a_fall_lasts_until_the_next_sound_and_is_none_over_the_agent() -> None:
+    line = Line()
+    line.voice(1.0, agent_busy=False)
+    heard = line.silence(0.1, agent_busy=False)
+    assert [d.fall for d in heard if isinstance(d, FellQuiet)] == [line.ear.fall] == [1]
+    line.voice(0.1, agent_busy=False)
+    assert line.ear.fall is None
+    over_agent = Line()
+    assert FellQuiet not in kinds(over_agent.voice(1.0) + over_agent.silence(0.5))
 
 
 def test_a_word_over_the_agent_interrupts_and_then_is_a_turn() -> None:
