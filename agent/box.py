@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from pipecat.transports.base_transport import BaseTransport
 
 from agent.admission import BoxFull
 from agent.call import DIRECT, Call, Emit, Origin
+from agent.call_watch import CallWatcher
 from agent.capacity import places_of
 from agent.config import Config
 from agent.cost.bill import Bill
@@ -32,6 +34,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+Gate = Callable[[str, str, Origin], Origin]
+"""Judges a call by its door, its caller and its origin; gives the origin that it goes on with, such as
+another profile. Raises BoxFull where it is not to be admitted."""
+
 END_LIMIT_S = 10.0
 """How long calls may take to end once they are told to."""
 
@@ -50,6 +56,10 @@ class Box:
         self._reserved = 0
         """Places kept for calls that are being answered."""
         self._tasks: set[asyncio.Task[HangupCause]] = set()
+        self.watchers: list[CallWatcher] = []
+        """Told of every call; those that are there when it begins."""
+        self.gates: list[Gate] = []
+        """Asked before a call is admitted, in order."""
         self.outbound: Outbound | None = None
         """Places calls; None where no door does."""
         self.waiting_room = WaitingRoom(
@@ -73,6 +83,11 @@ class Box:
         bill = Bill.load(config)
         engines = load_engines(config, environ, progress)
         return cls(config, engines, CallStore(config.records.path), bill)
+
+    @property
+    def bill(self) -> Bill:
+        """What prices its calls."""
+        return self._bill
 
     @property
     def active_calls(self) -> int:
@@ -129,6 +144,8 @@ class Box:
         ``waited``: it goes before those who hold the line.
         """
         self._check_room(waited)
+        for gate in self.gates:
+            origin = gate(door, caller, origin)
         try:
             call = Call(
                 config=self.config.for_profile(origin.profile),
@@ -141,6 +158,7 @@ class Box:
                 rate_out_hz=rate_out_hz,
                 origin=origin,
                 emit=emit,
+                watchers=self.watchers,
             )
         except EngineError as error:
             raise BoxFull(f"the language model has no place for this call: {error}") from error
@@ -164,6 +182,7 @@ class Box:
     ) -> CallRun:
         """Runs an admitted call in a task of the box's own; ``release`` closes its line."""
         run = CallRun(call, transport, release, handover)
+        self._bill.utilisation.began(time.monotonic())
         self._runs[call.call_id] = run
         task = asyncio.create_task(run.run(), name=f"call-{call.call_id}")
         self._tasks.add(task)
@@ -247,11 +266,13 @@ class Box:
         except OSError as error:
             log.error("call %s: %s cannot be written: %s", call.call_id, path, error)
             return line
+        call.recording = str(path)
         return RecordedLine(line, recorder)
 
     def _over(self, call_id: str) -> Callable[[asyncio.Task[HangupCause]], None]:
         def done(task: asyncio.Task[HangupCause]) -> None:
             self._runs.pop(call_id, None)
+            self._bill.utilisation.over(time.monotonic())
             self._let_in()
             self._tasks.discard(task)
             if not task.cancelled() and (error := task.exception()) is not None:

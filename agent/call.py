@@ -4,13 +4,15 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import partial
 from typing import Any, Literal, TypeVar
 
 from agent.answering import Answering
+from agent.call_watch import CallWatcher
 from agent.config import Config
 from agent.conversation import Dialogue, SpokenAnswer
 from agent.cost.bill import Bill
@@ -18,7 +20,7 @@ from agent.engines import Engines, sampling_of
 from agent.guessing import Guessing
 from agent.menu import Choice, Menu
 from agent.playout_gate import PlayoutGate
-from agent.records.record import CallRecord, TurnRecord
+from agent.records.record import CallRecord, EventRecord, TurnRecord
 from agent.records.store import CallStore
 from agent.turn import Turn
 from agent.usage import Usage
@@ -50,6 +52,10 @@ DIRECT = Origin()
 Emit = Callable[[dict[str, Any]], None]
 """Takes one event of docs/events.md for whoever watches the call; must not raise or block."""
 
+UNBILLED_DOORS = frozenset({"webrtc", "loopback"})
+"""Calls of all others came over a telephone line that somebody bills."""
+KEPT_EVENTS = frozenset({"key", "error", "interrupted", "hold", "transfer", "outcome", "budget"})
+"""Of docs/events.md, those that a record keeps; turns, words and costs have places of their own."""
 COUNT_LIMIT_S = 1.0
 """How long an interrupted turn waits for its generation to be counted."""
 
@@ -70,6 +76,7 @@ class Call:
         rate_out_hz: int,
         origin: Origin = DIRECT,
         emit: Emit = lambda event: None,
+        watchers: Sequence[CallWatcher] = (),
     ) -> None:
         self.call_id = origin.call_id or uuid.uuid4().hex[:12]
         self.config = config
@@ -80,6 +87,14 @@ class Call:
         self.menu = Menu(config.agent.menu)
         self.on_choice: Callable[[Choice], None] = lambda choice: None
         """Told of a choice of the menu once what was to be said about it was heard."""
+        self.before_answer: Callable[[Turn], Choice | None] = lambda turn: None
+        """Asked before the model is: a choice is said instead, and acted upon (a budget is spent)."""
+        self.outcome = ""
+        """What came of the call, such as ``resolved``; empty: nobody said."""
+        self.outcome_value_usd: Decimal | None = None
+        """What that is worth to the business; None: nobody said."""
+        self.recording = ""
+        """The file with the call's sound; empty: there is none."""
         self.gate = PlayoutGate()
         """Closed, the agent's audio waits and the caller hears silence."""
         self.on_played: Callable[[bytes, int, float], None] = lambda pcm, rate_hz, at_s: None
@@ -107,6 +122,7 @@ class Call:
         self.caller_spoke_at_s = self.started_s
         """When the caller last said something."""
         self._emit = emit
+        self._watchers = watchers
         self._store = store
         self._bill = bill
         self._started_at = datetime.now(UTC)
@@ -124,6 +140,7 @@ class Call:
         """Records the call and tells whoever watches."""
         log.info("call %s: began at the %s door", self.call_id, self.door)
         self._store.start_call(self._record(None))
+        self._tell(watcher.began for watcher in self._watchers)
         self.conversation.prepare(self.dialogue.messages)
         self.emit(
             {
@@ -150,16 +167,36 @@ class Call:
     async def end(self, cause: HangupCause) -> None:
         """Leaves, unless the agent has left already, and records the call."""
         await self.leave()
-        self._store.end_call(self._record(cause))
+        record = self._record(cause)
+        self._store.end_call(record)
+        self._tell(partial(_ended, watcher, record) for watcher in self._watchers)
         self.emit({"type": "call.ended", "cause": cause.value})
         log.info("call %s: ended (%s) after %.1f s", self.call_id, cause.value, self.usage.call_s)
 
     @property
     def usage(self) -> Usage:
         """All that the call consumed so far."""
+        call_s = time.monotonic() - self.started_s
         return self._usage + Usage(
-            vad_busy_s=self.vad_busy_s, call_s=time.monotonic() - self.started_s
+            vad_busy_s=self.vad_busy_s,
+            telephony_s=0.0 if self.door in UNBILLED_DOORS else call_s,
+            call_s=call_s,
         )
+
+    @property
+    def bill(self) -> Bill:
+        """What prices it."""
+        return self._bill
+
+    def metered(self, usage: Usage) -> None:
+        """Counts what a meter of the machine found to be this call's."""
+        self._usage += usage
+
+    def set_outcome(self, outcome: str, value_usd: Decimal | None = None) -> None:
+        """What came of the call, and what that is worth; the last word counts."""
+        self.outcome, self.outcome_value_usd = outcome, value_usd
+        worth = None if value_usd is None else str(value_usd)
+        self.emit({"type": "outcome", "outcome": outcome, "value_usd": worth})
 
     # -- what the stages report
 
@@ -219,8 +256,8 @@ class Call:
         return self.guessing.begin(self.dialogue.with_caller(text), wanted_s)
 
     def discarded(self, busy_s: float) -> None:
-        """Counts engine work, counted before, whose result nobody will use."""
-        self._usage += Usage(discarded_busy_s=busy_s)
+        """Counts recogniser work, counted before, whose words nobody will use."""
+        self._usage += Usage(stt_wasted_s=busy_s)
 
     def judged(self, busy_s: float) -> None:
         """Counts the turn model's work, whether its word was used or not."""
@@ -359,18 +396,18 @@ class Call:
                 "usage": asdict(usage),
             },
         )
-        self._store.add_turn(
-            TurnRecord(
-                call_id=self.call_id,
-                turn=turn.number,
-                heard=turn.heard,
-                answer=turn.heard_answer,
-                interrupted=turn.interrupted,
-                trace=trace,
-                usage=usage,
-                owned_usd=self._bill.owned_usd(usage),
-            )
+        record = TurnRecord(
+            call_id=self.call_id,
+            turn=turn.number,
+            heard=turn.heard,
+            answer=turn.heard_answer,
+            interrupted=turn.interrupted,
+            trace=trace,
+            usage=usage,
+            owned_usd=self._bill.work_usd(usage),
         )
+        self._store.add_turn(record)
+        self._tell(partial(_turn_over, watcher, record) for watcher in self._watchers)
         self.emit(
             {
                 "type": "turn",
@@ -388,7 +425,7 @@ class Call:
 
     def emit_cost(self) -> None:
         """Tells what the call has cost so far."""
-        self.emit({"type": "cost", **self._bill.to_json(self.usage)})
+        self.emit({"type": "cost", **self._bill.to_json(self.usage, outbound=self._outbound)})
 
     # -- own affairs
 
@@ -398,18 +435,33 @@ class Call:
     async def _discard(self, guess: Answering) -> None:
         try:
             async with asyncio.timeout(COUNT_LIMIT_S):
-                busy_s = await guess.settled()
+                await guess.settled()
         except TimeoutError:
             log.warning("call %s: a guess was not counted whole in time", self.call_id)
-            busy_s = guess.busy_s
-        voice_s = guess.voice.busy_s if guess.voice is not None else 0.0
+        llm_s = guess.usage.busy_s
+        tts_s = guess.voice.busy_s if guess.voice is not None else 0.0
         self._usage += Usage(
-            llm_busy_s=guess.usage.busy_s, tts_busy_s=voice_s, discarded_busy_s=busy_s
+            discarded_tokens=guess.usage.generated_tokens,
+            llm_busy_s=llm_s,
+            llm_wasted_s=llm_s,
+            tts_busy_s=tts_s,
+            tts_wasted_s=tts_s,
         )
 
     def emit(self, event: dict[str, Any]) -> None:
-        """Sends one event to whoever watches."""
+        """Sends one event to whoever watches, and keeps what a record tells of."""
+        if event["type"] in KEPT_EVENTS:
+            detail = {key: value for key, value in event.items() if key != "type"}
+            at = datetime.now(UTC)
+            self._store.add_event(EventRecord(self.call_id, at, event["type"], detail))
         self._emit(event)
+
+    def _tell(self, told: Iterable[Callable[["Call"], None]]) -> None:
+        for tell in told:
+            try:
+                tell(self)
+            except Exception:  # of whatever kind, a watcher's fault is not the call's
+                log.exception("call %s: a watcher failed", self.call_id)
 
     def _words(self, who: str, turn: int, text: str, *, final: bool) -> None:
         self.emit({"type": "words", "who": who, "turn": turn, "text": text, "final": final})
@@ -423,8 +475,14 @@ class Call:
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(partial(_report, self.call_id))
 
+    @property
+    def _outbound(self) -> bool:
+        return self.origin.direction == "outbound"
+
     def _record(self, cause: HangupCause | None) -> CallRecord:
         usage = self.usage
+        owned = self._bill.owned(usage, outbound=self._outbound) if cause else {}
+        rented = self._bill.rented(usage) if cause else {}
         return CallRecord(
             call_id=self.call_id,
             started_at=self._started_at,
@@ -434,17 +492,35 @@ class Call:
             ended_at=datetime.now(UTC) if cause else None,
             cause=cause.value if cause else None,
             usage=usage,
-            owned_usd=self._bill.owned_usd(usage) if cause else None,
-            rented_usd=self._bill.rented_usd(usage) if cause else {},
+            owned_usd=self._bill.owned_usd(usage, outbound=self._outbound) if cause else None,
+            rented_usd={stack: cost.total_usd for stack, cost in rented.items()},
+            owned_lines={
+                view.value: None if cost is None else cost.lines_usd for view, cost in owned.items()
+            },
+            rented_lines={stack: cost.lines_usd for stack, cost in rented.items()},
             turns=self._turns,
             latencies_ms=tuple(self._latencies_ms),
             direction=self.origin.direction,
             dialled=self.origin.dialled,
             trunk=self.origin.trunk,
             profile=self.origin.profile,
+            workflow=self.config.agent.workflow,
+            tenant=self.config.agent.tenant,
+            outcome=self.outcome,
+            outcome_value_usd=self.outcome_value_usd,
+            recording=self.recording,
+            devices=dict(self.engines.devices),
         )
 
 
 def _report(call_id: str, task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         log.error("call %s: a turn could not be recorded", call_id, exc_info=error)
+
+
+def _turn_over(watcher: CallWatcher, record: TurnRecord, call: Call) -> None:
+    watcher.turn_over(call, record)
+
+
+def _ended(watcher: CallWatcher, record: CallRecord, call: Call) -> None:
+    watcher.ended(call, record)

@@ -57,6 +57,8 @@ ThreadsWanted = Annotated[
     Annotated[int, Field(ge=1, le=MOST_THREADS)] | Literal["auto"], _auto_or_up_to(MOST_THREADS)
 ]
 Name = Annotated[str, Field(min_length=1)]
+Label = Annotated[str, Field(max_length=80)]
+Dollars = Annotated[Decimal, Field(ge=0)]
 
 
 class ConfigError(Exception):
@@ -137,6 +139,10 @@ class AgentConfig(Section):
     """Said in turn where an answer is long in coming; empty: the caller waits in silence."""
     menu: tuple[MenuEntry, ...] = ()
     """What keys of the caller's telephone do."""
+    workflow: Label = ""
+    """What its calls are for, in reports of what they cost."""
+    tenant: Label = ""
+    """Whose calls they are, where several share the box."""
 
     @property
     def persona(self) -> str:
@@ -162,6 +168,8 @@ class ProfileConfig(Section):
     greeting: str | None = None
     fillers: tuple[Name, ...] | None = None
     menu: tuple[MenuEntry, ...] | None = None
+    workflow: Label | None = None
+    tenant: Label | None = None
 
     def faults(self, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         """A key stands once in a menu."""
@@ -303,16 +311,26 @@ class RecordsConfig(Section):
 
 
 class CostConfig(Section):
-    """What the box costs: a row of the rate file, and what differs from it here."""
+    """What the box costs: a row of the price book, and what differs from it here."""
 
-    rates: Path | None = None
-    """A rate file of one's own; None: the one that ships."""
+    book: Path | None = None
+    """A file of rows over the price book that ships; None: that alone."""
     hardware: Name = "generic-2-core-server"
-    usd_per_hour: Decimal | None = Field(default=None, ge=0)
-    """Over the row's purchase or rent."""
-    usd_per_kwh: Decimal | None = Field(default=None, ge=0)
-    watts_idle: Decimal | None = Field(default=None, ge=0)
-    watts_busy: Decimal | None = Field(default=None, ge=0)
+    purchase_usd: Dollars | None = None
+    """Over the row's own, as all that follows."""
+    years: Annotated[Decimal, Field(gt=0)] | None = None
+    usd_per_hour: Dollars | None = None
+    operations_usd_per_month: Dollars | None = None
+    colocated: bool | None = None
+    watts_idle: Annotated[Decimal, Field(ge=0)] | None = None
+    watts_busy: Annotated[Decimal, Field(ge=0)] | None = None
+    usd_per_kwh: Dollars | None = None
+    pue: Annotated[Decimal, Field(ge=1)] | None = None
+    usd_per_kw_month: Dollars | None = None
+    trunk: Name = "telnyx-sip-inbound"
+    """The price of a minute on the telephone line that calls come in by."""
+    trunk_outbound: Name = "telnyx-sip-outbound"
+    """The same of calls that the box places."""
 
 
 def is_loopback(host: str) -> bool:

@@ -94,5 +94,7 @@ class Turn:
             stt_busy_s=self.stt_busy_s,
             llm_busy_s=generation.busy_s,
             tts_busy_s=self.tts_busy_s,
-            discarded_busy_s=generation.busy_s * unheard + self.tts_busy_s * unplayed,
+            turns=int(bool(self.number and self.heard_answer)),
+            llm_wasted_s=generation.busy_s * unheard,
+            tts_wasted_s=self.tts_busy_s * unplayed,
         )

@@ -1,7 +1,9 @@
 """What the box says about money: one call's cost here, beside what rented parts would cost."""
 
 import logging
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -9,9 +11,12 @@ from typing import Any
 from agent.capacity import places_of
 from agent.config import Config
 from agent.cost.breakdown import CostBreakdown
-from agent.cost.owned import owned_cost
-from agent.cost.rates import Rates, load_rates
+from agent.cost.owned import MARGINAL, Box, Share, View, energy_is_modelled, owned_cost
+from agent.cost.price_book import PriceBook, stale
+from agent.cost.price_row import Price, Row
 from agent.cost.rented import rented_costs
+from agent.cost.utilisation import Utilisation
+from agent.sections import CostConfig
 from agent.usage import Usage
 
 log = logging.getLogger(__name__)
@@ -19,70 +24,156 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """Rates, and how many calls share the box in the figures that are shown."""
+    """The price book, this box, and how many calls share it."""
 
-    rates: Rates
-    concurrent_calls: int = 1
-    measured_calls: int | None = None
+    book: PriceBook
+    box: Box
+    outbound_trunk: Price | None = None
+    """What a minute of a call that the box places costs; None: as of those it takes."""
+    capacity_calls: int | None = None
     """Calls at once that `offhook bench capacity` found this box to carry; None: not measured."""
+    utilisation: Utilisation = field(default_factory=lambda: Utilisation(time.monotonic()))
+    now_s: Callable[[], float] = time.monotonic
 
     @classmethod
     def load(cls, config: Config, today: date | None = None) -> "Bill":
-        """Reads the rate file that ``config`` names; warns of old rows. Raises ConfigError."""
-        cost = config.cost
-        rates = load_rates(
-            cost.rates,
-            cost.hardware,
-            usd_per_hour=cost.usd_per_hour,
-            usd_per_kwh=cost.usd_per_kwh,
-            watts_idle=cost.watts_idle,
-            watts_busy=cost.watts_busy,
-        )
-        if old := rates.warnings(today or datetime.now(UTC).date()):
-            log.warning("check these prices (`rates` in [cost] names a file): %s", "; ".join(old))
-        places = places_of(config)
-        return cls(rates, measured_calls=places.calls if places.source == "measured" else None)
+        """Reads the price book with the rows of the settings; warns of old rows.
 
-    def owned_usd(self, usage: Usage) -> Decimal | None:
-        """What ``usage`` cost here; None where the box's price is not known."""
-        return owned_cost(usage, self.rates, self.concurrent_calls).total_usd
+        Raises ConfigError.
+        """
+        cost = config.cost
+        book = PriceBook.load(cost.book)
+        box = box_of(book, cost)
+        outbound = book.price(cost.trunk_outbound, "`trunk_outbound` in [cost]")
+        rows: dict[str, Row] = {
+            f"hardware {box.name}": box.hardware,
+            "electricity": box.electricity,
+            **book.rows_of_stacks(),
+        }
+        if old := stale(rows, today or datetime.now(UTC).date()):
+            log.warning("check these prices (`book` in [cost] names a file): %s", "; ".join(old))
+        places = places_of(config)
+        return cls(
+            book,
+            box,
+            outbound_trunk=outbound,
+            capacity_calls=places.calls if places.source == "measured" else None,
+        )
+
+    def shares(self, mean_calls: Decimal | None = None) -> dict[View, Share | None]:
+        """Every view's share of the box; None where what it needs was not measured.
+
+        ``mean_calls``: calls at once on average; None takes what this process has seen.
+        """
+        mean = mean_calls or self.utilisation.mean_calls(self.now_s())
+        capacity = self.capacity_calls
+        return {
+            View.MARGINAL: MARGINAL,
+            View.UTILISATION: None if mean is None else Share(View.UTILISATION, mean),
+            View.CAPACITY: None if not capacity else Share(View.CAPACITY, Decimal(capacity)),
+        }
+
+    def owned(
+        self, usage: Usage, *, outbound: bool = False, mean_calls: Decimal | None = None
+    ) -> dict[View, CostBreakdown | None]:
+        """What ``usage`` cost here, in each view; None where its share was not measured."""
+        box = self._box(outbound)
+        return {
+            view: None if share is None else owned_cost(usage, box, share)
+            for view, share in self.shares(mean_calls).items()
+        }
+
+    def work_usd(self, usage: Usage) -> Decimal | None:
+        """What the work of one turn cost here: energy, and its engine-seconds of the box."""
+        turn = replace(usage, call_s=0.0)
+        return owned_cost(turn, self.box, Share(View.CAPACITY, Decimal(1))).total_usd
+
+    def owned_usd(self, usage: Usage, *, outbound: bool = False) -> Decimal | None:
+        """What a call cost here at measured utilisation, or, where that is not known yet, as the
+        only call of the box; None where the box's price is not known."""
+        return self._headline(usage, outbound).total_usd
+
+    def _headline(self, usage: Usage, outbound: bool) -> CostBreakdown:
+        cost = self.owned(usage, outbound=outbound)[View.UTILISATION]
+        if cost is not None:
+            return cost
+        alone = owned_cost(usage, self._box(outbound), Share(View.UTILISATION, Decimal(1)))
+        return CostBreakdown(alone.lines_usd, "as the only call of the box")
+
+    def _box(self, outbound: bool) -> Box:
+        if outbound and self.outbound_trunk is not None:
+            return replace(self.box, trunk=self.outbound_trunk)
+        return self.box
+
+    def rented(self, usage: Usage) -> dict[str, CostBreakdown]:
+        """What it would have cost on each rented stack, by stack."""
+        return {each.stack: each.cost for each in rented_costs(usage, self.book)}
 
     def rented_usd(self, usage: Usage) -> dict[str, Decimal | None]:
-        """What it would have cost on each rented stack; None where a price is not known."""
-        return {each.stack: each.cost.total_usd for each in rented_costs(usage, self.rates)}
+        """The totals of the same; None where a price is not known."""
+        return {stack: cost.total_usd for stack, cost in self.rented(usage).items()}
 
-    def to_json(self, usage: Usage) -> dict[str, Any]:
+    def to_json(self, usage: Usage, *, outbound: bool = False) -> dict[str, Any]:
         """Both sides for the page, dollars as numbers, null where a price is not known."""
-        owned = owned_cost(usage, self.rates, self.concurrent_calls)
+        shares = self.shares()
+        headline = self._headline(usage, outbound)
         return {
             "call_s": usage.call_s,
             "owned": {
-                **_as_json(owned, usage),
-                "view": owned.view,
-                "hardware": self.rates.hardware.what,
-                "assumed": list(self.rates.hardware.assumed),
-                "at_capacity": self._at_capacity(usage),
+                **_as_json(headline, usage),
+                "view": headline.view,
+                "hardware": self.box.hardware.what,
+                "assumed": list(self.box.hardware.assumed),
+                "energy": "modelled" if energy_is_modelled(usage) else "measured",
+                "views": [
+                    {
+                        "view": view.value,
+                        "calls": _number(share.calls) if share and view is not View.MARGINAL else None,
+                        **_as_json(cost, usage),
+                    }
+                    for (view, cost), share in zip(
+                        self.owned(usage, outbound=outbound).items(), shares.values(), strict=True
+                    )
+                ],
             },
             "rented": [
-                {"stack": each.stack, **_as_json(each.cost, usage)}
-                for each in rented_costs(usage, self.rates)
+                {"stack": stack, **_as_json(cost, usage)}
+                for stack, cost in self.rented(usage).items()
             ],
-            "as_of": self.rates.as_of.isoformat(),
-        }
-
-    def _at_capacity(self, usage: Usage) -> dict[str, Any] | None:
-        """The same call with the box full of them: what a busy box would charge it."""
-        if self.measured_calls is None:
-            return None
-        cost = owned_cost(usage, self.rates, self.measured_calls)
-        return {
-            "calls": self.measured_calls,
-            "total_usd": _number(cost.total_usd),
-            "usd_per_min": _number(cost.usd_per_min(usage.call_s)),
+            "as_of": min(row.as_of for row in self.book.rows_of_stacks().values()).isoformat(),
         }
 
 
-def _as_json(cost: CostBreakdown, usage: Usage) -> dict[str, Any]:
+def box_of(book: PriceBook, cost: CostConfig) -> Box:
+    """The box of the settings: a row of the book, and what differs from it. Raises ConfigError."""
+    given = cost.model_dump(exclude_none=True)
+
+    def over(*names: str) -> dict[str, Any]:
+        return {name: given[name] for name in names if name in given}
+
+    hardware = book.hardware_row(cost.hardware).model_copy(
+        update=over(
+            "purchase_usd",
+            "years",
+            "usd_per_hour",
+            "operations_usd_per_month",
+            "colocated",
+            "watts_idle",
+            "watts_busy",
+        )
+    )
+    return Box(
+        name=cost.hardware,
+        hardware=hardware,
+        electricity=book.electricity.model_copy(update=over("usd_per_kwh", "pue")),
+        colocation=book.colocation.model_copy(update=over("usd_per_kw_month")),
+        trunk=book.price(cost.trunk, "`trunk` in [cost]"),
+    )
+
+
+def _as_json(cost: CostBreakdown | None, usage: Usage) -> dict[str, Any]:
+    if cost is None:
+        return {"total_usd": None, "usd_per_min": None, "lines": {}}
     return {
         "total_usd": _number(cost.total_usd),
         "usd_per_min": _number(cost.usd_per_min(usage.call_s)),

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
+
+CENT = Decimal("0.01")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,18 @@ class CostBreakdown:
         total = self.total_usd
         return None if total is None or call_s <= 0 else total / exact(call_s) * 60
 
+    def __add__(self, other: "CostBreakdown") -> "CostBreakdown":
+        """Line by line; a line that one of the two lacks is the other's."""
+        names = [*self.lines_usd, *(name for name in other.lines_usd if name not in self.lines_usd)]
+        nothing = Decimal(0)
+        return CostBreakdown(
+            {
+                name: sum_usd((self.lines_usd.get(name, nothing), other.lines_usd.get(name, nothing)))
+                for name in names
+            },
+            self.view,
+        )
+
 
 def sum_usd(amounts: Iterable[Decimal | None]) -> Decimal | None:
     """The sum; not known where one amount is not known."""
@@ -33,6 +47,21 @@ def sum_usd(amounts: Iterable[Decimal | None]) -> Decimal | None:
             return None
         total += amount
     return total
+
+
+def in_steps(lines_usd: Mapping[str, Decimal], step: Decimal = CENT) -> dict[str, Decimal]:
+    """The lines in whole ``step``, so that they sum to the total in whole ``step``.
+
+    By largest remainder: each line is cut down, and what the total still lacks goes, a step each,
+    to the lines that lost most (Hare-Niemeyer).
+    """
+    total = sum(lines_usd.values(), Decimal(0)).quantize(step, ROUND_HALF_EVEN)
+    cut = {name: usd // step * step for name, usd in lines_usd.items()}
+    lacking = int((total - sum(cut.values(), Decimal(0))) / step)
+    lost = sorted(lines_usd, key=lambda name: cut[name] - lines_usd[name])
+    for name in lost[: max(0, lacking)]:
+        cut[name] += step
+    return cut
 
 
 def exact(measured: float) -> Decimal:

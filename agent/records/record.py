@@ -13,6 +13,36 @@ BOX_STOPPED = "box stopped"
 """The cause of a call whose end nobody recorded."""
 
 
+Lines = Mapping[str, Decimal | None]
+"""Line of a bill -> dollars; None: not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventRecord:
+    """Something that happened in a call, besides its turns."""
+
+    call_id: str
+    at: datetime
+    """UTC."""
+    kind: str
+    detail: Mapping[str, Any]
+    """JSON types only."""
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON types only; time as ISO 8601 in UTC."""
+        return {
+            "call_id": self.call_id,
+            "at": to_text(self.at),
+            "kind": self.kind,
+            "detail": dict(self.detail),
+        }
+
+    @classmethod
+    def from_json(cls, written: Mapping[str, Any]) -> "EventRecord":
+        """The reverse of ``to_json``. Raises KeyError, TypeError or ValueError."""
+        return cls(**{**written, "at": datetime.fromisoformat(written["at"])})
+
+
 @dataclass(frozen=True, slots=True)
 class CallRecord:
     """One call, from answer to hang-up."""
@@ -44,6 +74,21 @@ class CallRecord:
     """The trunk that carried it; empty: none."""
     profile: str = ""
     """The profile that answered; empty: [agent] itself."""
+    workflow: str = ""
+    """What the agent was there for, as its settings name it."""
+    tenant: str = ""
+    """Whose call it is, where several share the box."""
+    outcome: str = ""
+    """What came of it, such as ``resolved``; empty: nobody said."""
+    outcome_value_usd: Decimal | None = None
+    owned_lines: Mapping[str, Lines | None] = field(default_factory=dict)
+    """View -> line -> dollars, as they were reckoned at its end; None: that was not measured."""
+    rented_lines: Mapping[str, Lines] = field(default_factory=dict)
+    """Stack -> part -> dollars."""
+    recording: str = ""
+    """The file with its sound; empty: there is none."""
+    devices: Mapping[str, str] = field(default_factory=dict)
+    """Stage -> where its engine ran."""
 
     def latency_ms(self, percent: float) -> float | None:
         """The nearest-rank percentile of the turns' latencies; None without any."""
@@ -70,6 +115,17 @@ class CallRecord:
             "dialled": self.dialled,
             "trunk": self.trunk,
             "profile": self.profile,
+            "workflow": self.workflow,
+            "tenant": self.tenant,
+            "outcome": self.outcome,
+            "outcome_value_usd": _usd_text(self.outcome_value_usd),
+            "owned_lines": {
+                view: None if lines is None else _lines_text(lines)
+                for view, lines in self.owned_lines.items()
+            },
+            "rented_lines": {stack: _lines_text(lines) for stack, lines in self.rented_lines.items()},
+            "recording": self.recording,
+            "devices": dict(self.devices),
         }
 
     @classmethod
@@ -83,10 +139,18 @@ class CallRecord:
                 **written,
                 "started_at": datetime.fromisoformat(written["started_at"]),
                 "ended_at": _time(written["ended_at"]),
-                "usage": Usage(**written["usage"]),
+                "usage": Usage.from_json(written["usage"]),
                 "owned_usd": _usd(written["owned_usd"]),
                 "rented_usd": {k: _usd(v) for k, v in written["rented_usd"].items()},
                 "latencies_ms": tuple(written["latencies_ms"]),
+                "outcome_value_usd": _usd(written.get("outcome_value_usd")),
+                "owned_lines": {
+                    view: None if lines is None else _lines(lines)
+                    for view, lines in written.get("owned_lines", {}).items()
+                },
+                "rented_lines": {
+                    stack: _lines(lines) for stack, lines in written.get("rented_lines", {}).items()
+                },
             }
         )
 
@@ -127,7 +191,7 @@ class TurnRecord:
             **{
                 **written,
                 "trace": TurnTrace(**written["trace"]),
-                "usage": Usage(**written["usage"]),
+                "usage": Usage.from_json(written["usage"]),
                 "owned_usd": _usd(written["owned_usd"]),
             }
         )
@@ -148,3 +212,11 @@ def _usd_text(usd: Decimal | None) -> str | None:
 
 def _usd(text: str | None) -> Decimal | None:
     return None if text is None else Decimal(text)
+
+
+def _lines_text(lines: Lines) -> dict[str, str | None]:
+    return {line: _usd_text(usd) for line, usd in lines.items()}
+
+
+def _lines(written: Mapping[str, str | None]) -> dict[str, Decimal | None]:
+    return {line: _usd(usd) for line, usd in written.items()}

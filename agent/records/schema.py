@@ -28,7 +28,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from agent.records.record import BOX_STOPPED, CallRecord, TurnRecord, to_text
+from agent.records.record import BOX_STOPPED, CallRecord, EventRecord, TurnRecord, to_text
 
 VERSION = 1
 BUSY_LIMIT_S = 2.0
@@ -52,6 +52,15 @@ TURNS = Table(
     Column("heard", String, nullable=False),
     Column("answer", String, nullable=False),
     Column("interrupted", Boolean, nullable=False),
+    Column("record", JSON, nullable=False),
+)
+EVENTS = Table(
+    "events",
+    _METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("call_id", String, nullable=False, index=True),
+    Column("at", String, nullable=False),
+    Column("kind", String, nullable=False),
     Column("record", JSON, nullable=False),
 )
 HOLDERS = Table(
@@ -95,7 +104,7 @@ def open_engine(path: Path, *, create: bool = True) -> Engine:
 
 
 def write(
-    connection: Connection, records: Iterable[CallRecord | TurnRecord], holder: str | None = None
+    connection: Connection, records: Iterable[CallRecord | TurnRecord | EventRecord], holder: str | None = None
 ) -> None:
     """Puts records in; a later record of the same call or turn replaces an earlier one.
 
@@ -104,6 +113,8 @@ def write(
     for record in records:
         if isinstance(record, TurnRecord):
             _put(connection, TURNS, _turn_row(record))
+        elif isinstance(record, EventRecord):
+            connection.execute(insert(EVENTS).values(_event_row(record)))
         elif record.cause is None:
             # A start that is written again after the end must not undo the end.
             row = insert(CALLS).values(_call_row(record))
@@ -178,6 +189,15 @@ def _turn_row(record: TurnRecord) -> dict[str, Any]:
         "heard": record.heard,
         "answer": record.answer,
         "interrupted": record.interrupted,
+        "record": record.to_json(),
+    }
+
+
+def _event_row(record: EventRecord) -> dict[str, Any]:
+    return {
+        "call_id": record.call_id,
+        "at": to_text(record.at),
+        "kind": record.kind,
         "record": record.to_json(),
     }
 

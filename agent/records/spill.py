@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from agent.records.record import CallRecord, TurnRecord
+from agent.records.record import CallRecord, EventRecord, TurnRecord
 
 log = logging.getLogger(__name__)
 
-Record = CallRecord | TurnRecord
+Record = CallRecord | TurnRecord | EventRecord
 
 
 class Spill:
@@ -81,12 +81,13 @@ def _append(path: Path, data: bytes) -> bool:
     return written == len(data)
 
 
+_KINDS: dict[str, type[Record]] = {"call": CallRecord, "turn": TurnRecord, "event": EventRecord}
+
+
 def _wrap(record: Record) -> dict[str, object]:
-    kind = "turn" if isinstance(record, TurnRecord) else "call"
+    kind = next(name for name, each in _KINDS.items() if isinstance(record, each))
     return {"kind": kind, "record": record.to_json()}
 
 
 def _unwrap(written: dict[str, Any]) -> Record:
-    if written["kind"] == "turn":
-        return TurnRecord.from_json(written["record"])
-    return CallRecord.from_json(written["record"])
+    return _KINDS[written["kind"]].from_json(written["record"])

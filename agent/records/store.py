@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from agent.records import history
 from agent.records.holder import Holder, end_orphans
-from agent.records.record import CallRecord, TurnRecord
+from agent.records.record import CallRecord, EventRecord, TurnRecord
 from agent.records.schema import (
     StoreError,
     is_corrupt,
@@ -72,6 +72,10 @@ class CallStore:
 
     def add_turn(self, record: TurnRecord) -> None:
         """Records a turn. Returns at once."""
+        self._put(record)
+
+    def add_event(self, record: EventRecord) -> None:
+        """Records something that happened in a call. Returns at once."""
         self._put(record)
 
     def end_call(self, record: CallRecord) -> None:

@@ -37,6 +37,8 @@ class Thinking(FrameProcessor):
         if isinstance(frame, CallerTurnFrame) and frame.turn is not self._call.turn:
             # The caller interrupted before it came here.
             return
+        if isinstance(frame, CallerTurnFrame) and frame.turn.choice is None:
+            frame.turn.choice = self._call.before_answer(frame.turn)
         if isinstance(frame, CallerTurnFrame) and frame.turn.choice is not None:
             await self._say(frame.turn, frame.turn.choice.spoken)
         elif isinstance(frame, CallerTurnFrame):

@@ -20,6 +20,7 @@ SETTLED_S = 8.0
 """By then the box has written down calls that are over."""
 POLL_S = 0.3
 MOST_CALLS = 500
+WASTED = ("turn_wasted_s", "stt_wasted_s", "llm_wasted_s", "tts_wasted_s")
 ENGINES = ("stt_busy_s", "llm_busy_s", "tts_busy_s")
 
 
@@ -78,7 +79,7 @@ def told_of(bodies: Iterable[Mapping[str, Any]], from_s: float, to_s: float) -> 
         stages += stages_between(body["turns"], from_s, to_s)
         usage = body["call"]["usage"]
         busy_s += sum(float(usage[name]) for name in ENGINES)
-        discarded_s += float(usage.get("discarded_busy_s", 0.0))
+        discarded_s += sum(float(usage.get(name, 0.0)) for name in WASTED)
         calls += 1
     return Told(stages, busy_s, discarded_s, calls)
 

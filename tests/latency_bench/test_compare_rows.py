@@ -192,7 +192,7 @@ def test_engine_time_thrown_away_is_summed_over_the_calls() -> None:
     def body(discarded_s: float | None, at: str | None, stage_ms: float) -> dict[str, Any]:
         used = {"stt_busy_s": 1.0, "llm_busy_s": 2.0, "tts_busy_s": 1.0, "vad_busy_s": 9.0}
         if discarded_s is not None:
-            used["discarded_busy_s"] = discarded_s
+            used["stt_wasted_s"] = discarded_s
         greeting = {"turn": 0, "at": at, "stages_ms": {"first_audio": 1.0}}
         answered = {"turn": 1, "at": at, "stages_ms": {"transcript": stage_ms}}
         return {"call": {"usage": used}, "turns": [greeting, answered]}
