@@ -2,6 +2,7 @@
 
 import json
 import os
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from agent import doctor, findings
 from agent.capacity import Places, capacity_file, cpu_name, model_names, places_of, share_of
 from agent.config import Config, ConfigError, load_config
 from agent.cost.bill import Bill
+from agent.cost.owned import Share, View
 from agent.sections import DEFAULT_CALLS
 from agent.usage import Usage
 
@@ -156,10 +158,12 @@ def test_the_doctor_says_how_many(config: Config, tmp_path: Path) -> None:
 
 def test_the_bill_tells_what_a_full_box_would_charge(config: Config) -> None:
     usage = Usage(call_s=60.0, stt_busy_s=0.3, llm_busy_s=1.0)
-    assert Bill.load(config).to_json(usage)["owned"]["at_capacity"] is None
+    assert Bill.load(config).shares()[View.CAPACITY] is None
     keep(config, report(config))
-    owned = Bill.load(config).to_json(usage)["owned"]
+    bill = Bill.load(config)
     calls = places_of(config).calls
-    assert calls > 1 and owned["at_capacity"]["calls"] == calls
+    assert calls > 1 and bill.shares()[View.CAPACITY] == Share(View.CAPACITY, Decimal(calls))
+    alone, full = bill.owned_usd(usage), bill.owned(usage)[View.CAPACITY]
+    assert alone is not None and full is not None and full.total_usd is not None
     # Idle time is shared; what the call itself used is not.
-    assert owned["total_usd"] / calls < owned["at_capacity"]["total_usd"] < owned["total_usd"]
+    assert alone / calls < full.total_usd < alone

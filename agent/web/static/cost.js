@@ -8,7 +8,8 @@ const STAGES = {
   llm: "Language model",
   tts: "Speech synthesis",
   idle: "Idle time",
-  energy: "Extra energy",
+  discarded: "Guesses thrown away",
+  trunk: "Trunk",
   telephony: "Telephone line",
   platform: "Platform fee",
 };

@@ -1,0 +1,112 @@
+"""The price book: what ships is sourced, and each mistake in a file of one's own is named."""
+
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from agent.config import ConfigError
+from agent.cost.bill import box_of
+from agent.cost.price_book import SHIPPED, PriceBook, stale
+from agent.sections import CostConfig
+
+
+def own(folder: Path, text: str) -> Path:
+    file = folder / "my-prices.toml"
+    file.write_text(text)
+    return file
+
+
+def test_every_shipped_row_has_its_source() -> None:
+    book = PriceBook.load()
+    rows = {**book.prices, **book.hardware, "e": book.electricity, "c": book.colocation}
+    for row in rows.values():
+        assert row.source and row.as_of <= date(2026, 11, 30)
+    assert all(price.usd or price.genai for price in book.prices.values())
+    assert {"Founding article: bundled agent", "OpenAI Realtime, Twilio", "Cheapest parts"} <= set(
+        book.stacks
+    )
+    wanted = ("l4", "l40s", "4090", "h100", "h200")
+    assert all(any(name in row for row in book.hardware) for name in wanted)
+    assert "purchase_usd" in book.hardware["generic-2-core-server"].assumed
+
+
+def test_rows_of_ones_own_are_laid_over(tmp_path: Path) -> None:
+    text = """
+[price.deepgram-nova-3]
+usd = "0.0043"
+as_of = 2026-11-20
+source = "our contract"
+[price.our-line]
+vendor = "Us"
+what = "line"
+unit = "telephony_min"
+usd = "0"
+source = "ours"
+as_of = 2026-11-20
+[stack.ours]
+telephony = ["our-line"]
+stt = ["deepgram-nova-3"]
+[electricity]
+usd_per_kwh = 0.31
+"""
+    book = PriceBook.load(own(tmp_path, text))
+    assert book.prices["deepgram-nova-3"].usd == Decimal("0.0043")
+    assert book.prices["deepgram-nova-3"].vendor == "Deepgram"
+    assert book.electricity.usd_per_kwh == Decimal("0.31")
+    assert book.stacks["ours"] == {"telephony": ("our-line",), "stt": ("deepgram-nova-3",)}
+    assert len(book.stacks) == len(PriceBook.load().stacks) + 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[price.deepgram-nova-3]\nusd = "-0.01"', "deepgram-nova-3.usd is -0.01; it cannot be neg"),
+        ('[price.x]\nwhat = "w"\nunit = "kchar"', "[price.x] has no `vendor`; add it"),
+        ('[price.deepgram-nova-3]\nunit = "fortnight"', "price.deepgram-nova-3.unit"),
+        ('[price.deepgram-nova-3]\nusdd = "1"', "price.deepgram-nova-3.usdd: no such key"),
+        ('currency = "EUR"', "all reckoning is in US dollars"),
+        ('[stack.s]\nstt = ["deepgram-nova3"]', "did you mean 'deepgram-nova-3'?"),
+        ('[stack.s]\nears = ["deepgram-nova-3"]', "stack.s.ears"),
+        ("[price", "not valid TOML"),
+        ("[prices.x]", "no section named 'prices'; did you mean 'price'?"),
+        ("price = 3", "[price] is a table"),
+        ('[price."gpt-4.1"]\ngenai = "openai:gpt-99"', "does not know 'openai:gpt-99'"),
+        ('[price."gpt-4.1"]\nusd = "1"', "`usd` is not for a price that genai-prices tells"),
+        ("[hardware.l40s-card]\nwatts_busy = 1", "`watts_busy` is under `watts_idle`"),
+        ("[hardware.l40s-card]\nlanes = 0", "hardware.l40s-card.lanes"),
+        ("[electricity]\nas_of = 31", "electricity.as_of"),
+    ],
+)
+def test_a_mistake_is_named(tmp_path: Path, text: str, message: str) -> None:
+    file = own(tmp_path, text)
+    with pytest.raises(ConfigError) as raised:
+        PriceBook.load(file)
+    assert "my-prices.toml" in str(raised.value) and message in str(raised.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none.toml: the price book cannot be read"):
+        PriceBook.load(tmp_path / "none.toml")
+    assert SHIPPED.is_file()
+
+
+def test_old_rows_are_named(tmp_path: Path) -> None:
+    book = PriceBook.load(own(tmp_path, "[electricity]\nas_of = 2026-01-01"))
+    rows = {"electricity": book.electricity}
+    assert stale(rows, date(2026, 6, 30)) == []
+    assert stale(rows, date(2026, 7, 1)) == ["electricity is of 2026-01-01, 181 days old"]
+
+
+def test_settings_win_over_the_row() -> None:
+    book = PriceBook.load()
+    box = box_of(
+        book,
+        CostConfig(hardware="runpod-h200", usd_per_hour=Decimal(1), usd_per_kwh=Decimal(2)),
+    )
+    assert box.hardware.capital_usd_per_hour == 1 and box.electricity.usd_per_kwh == 2
+    with pytest.raises(ConfigError, match="did you mean 'runpod-h200'"):
+        box_of(book, CostConfig(hardware="runpod-h20"))
+    with pytest.raises(ConfigError, match=r"`trunk` in \[cost\]: no price named"):
+        box_of(book, CostConfig(trunk="none"))
