@@ -16,6 +16,7 @@ from models.busy_share import BusyShare
 from models.job_figures import JobFigures
 from models.job_queue import Job, JobQueue, QueueFull, QueueRules
 from models.thread_name import name_thread
+from models.thread_priority import give_way
 
 log = logging.getLogger(__name__)
 
@@ -179,6 +180,7 @@ class Schedule:
 
     def _work(self) -> None:
         name_thread(threading.current_thread().name)
+        give_way()
         while True:
             with self._ready:
                 while (run := self._queue.take(now_s := time.monotonic())) is None:

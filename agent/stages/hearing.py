@@ -5,6 +5,7 @@ import logging
 import math
 import time
 from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -46,21 +47,21 @@ DECODE_LIMIT_S = 20.0
 """A decode that takes longer is given up, and the turn with it."""
 
 
-EARLY_EVERY_S = 1.5
-"""Speech between two decodes of somebody who goes on speaking. Each is read ahead by the model;
-each is also work that the next one does again, and that the last may wait for (measured at 0.5 s:
-half the calls a box)."""
+BUSY_DECODE_S = 0.35
+"""In a busy box, where the turn model doubts that the caller has finished, words are decoded after
+so much more silence: four pauses in ten are inside a sentence, and after 0.4 s one and a half."""
+LIKELY_COMPLETE = 0.5
+"""The turn model's word from which a busy box decodes at once."""
 
 
 @dataclass(slots=True)
 class _Early:
-    """The recogniser's work on what was said so far, before any pause."""
+    """The recogniser's work on what was said up to a fall of the voice, before it is a pause."""
 
     job: Scheduled[Transcript]
     transcript: asyncio.Task[Transcript]
     audio_s: float
-    fall: int | None
-    """The fall of the voice that it was begun at: it holds all the words if that lasts."""
+    fall: int
 
     def confirm(self, deadline_s: float) -> bool:
         """It is wanted, by then; False where it came to nothing."""
@@ -76,6 +77,8 @@ class _Decode:
     audio_s: float
     transcript: asyncio.Task[Transcript] = field(init=False)
     job: Scheduled[Transcript] | None = None
+    wanted: asyncio.Event = field(default_factory=asyncio.Event)
+    """The caller has likely finished: a busy box waits for that."""
     dropped: bool = False
     """The caller went on: nobody waits for it."""
     busy_s: float = 0.0
@@ -107,7 +110,8 @@ class Hearing(FrameProcessor):
         call.on_played = self._played
         self._decodes: dict[int, _Decode] = {}
         self._early: _Early | None = None
-        self._early_due_s = math.inf
+        self._saying = False
+        """The caller speaks, and does not pause."""
         # Pipecat's own tasks swallow what goes wrong in them; these are awaited for it.
         self._tasks: set[asyncio.Task[Any]] = set()
         self._keypad = Keypad()
@@ -167,8 +171,6 @@ class Hearing(FrameProcessor):
         while (decisions := self._ear.step(at_s, self._call.agent_busy)) is not None:
             self._call.vad_busy_s = self._ear.vad_busy_s
             await self._act(decisions)
-        if at_s >= self._early_due_s and (self._early is None or self._early.job.done()):
-            self._decode_early(at_s)
 
     async def _act(self, decisions: list[Heard]) -> None:
         for decision in decisions:
@@ -177,15 +179,15 @@ class Hearing(FrameProcessor):
                     self._call.caller_speaking(True)
                     self._ear.expect(expected_answer(self._call.agent_said))
                     self._call.guessing.doubt()
-                    self._early_due_s = time.monotonic() + EARLY_EVERY_S
+                    self._saying = True
                 case PauseBegan(pause=pause, speech_end_s=speech_end_s):
-                    self._early_due_s = math.inf
+                    self._saying = False
                     self._call.guessing.paused()
                     self._begin_decode(pause, speech_end_s)
                 case JudgeAgain(pause=pause):
                     self._judge_again(pause)
                 case SpeechResumed(pause=pause):
-                    self._early_due_s = time.monotonic() + EARLY_EVERY_S
+                    self._saying = True
                     self._call.guessing.doubt()
                     self._drop(pause)
                 case SpeechDropped(pause=pause):
@@ -195,8 +197,8 @@ class Hearing(FrameProcessor):
                     self._call.caller_speaking(False)
                     await self._answer_held()
                 case FellQuiet(fall=fall):
-                    if self._early_due_s < math.inf:
-                        self._decode_early(time.monotonic(), fall)
+                    if self._saying:
+                        self._decode_early(fall)
                 case OverlapBegan():
                     self._call.gate.close()
                 case WordsWanted(overlap=overlap):
@@ -223,9 +225,7 @@ class Hearing(FrameProcessor):
         pcm = self._ear.utterance
         deadline_s = speech_end_s + self._call.config.turn.stop_s
         early, self._early = self._early, None
-        if early is not None and not (
-            early.fall is not None and early.fall == self._ear.fall and early.confirm(deadline_s)
-        ):
+        if early is not None and not (early.fall == self._ear.fall and early.confirm(deadline_s)):
             self._let_go(early)
             early = None
         if early is None:
@@ -258,6 +258,10 @@ class Hearing(FrameProcessor):
         if early is not None:
             transcript = await early.transcript
         else:
+            if not self._call.guessing.room():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(BUSY_DECODE_S):
+                        await decode.wanted.wait()
             decode.job = self._recognise(pcm, deadline_s)
             transcript = await self._transcript(decode.job, len(pcm))
         decode.words_s, decode.busy_s = time.monotonic(), transcript.busy_s
@@ -294,20 +298,14 @@ class Hearing(FrameProcessor):
         self._call.decoded(transcript.text.strip(), samples / self._rate_hz, transcript.busy_s)
         return transcript
 
-    def _decode_early(self, at_s: float, fall: int | None = None) -> None:
-        """Decodes what was said so far, for the model to read while the caller goes on.
-
-        ``fall``: the voice fell away, and this may be all.
-        """
-        self._early_due_s = at_s + EARLY_EVERY_S
+    def _decode_early(self, fall: int) -> None:
+        """Decodes what was said so far: it may be all, and if not, the model has read it."""
         if self._call.agent_busy or not self._call.guessing.room(WORDS_LOAD):
             return
-        if self._early is not None:
-            self._let_go(self._early)
-            self._early = None
+        self._let_go_early()
         pcm = self._ear.utterance
         try:
-            job = self._recognise(pcm, at_s + EARLY_EVERY_S, guess=True)
+            job = self._recognise(pcm, time.monotonic() + self._call.config.turn.stop_s, guess=True)
         except QueueFull as error:
             log.debug("call %s: nothing decoded ahead: %s", self._call.call_id, error)
             return
@@ -320,8 +318,13 @@ class Hearing(FrameProcessor):
             transcript = await asyncio.shield(transcribing)
         except Exception:  # told of by the task itself, or by the turn that takes its words
             return
-        if self._early_due_s < math.inf:
+        if self._saying:
             self._call.read_ahead(transcript.text.strip())
+
+    def _let_go_early(self) -> None:
+        early, self._early = self._early, None
+        if early is not None:
+            self._let_go(early)
 
     def _let_go(self, early: _Early) -> None:
         """Nobody waits for these words any more."""
@@ -352,6 +355,8 @@ class Hearing(FrameProcessor):
             return
         decode.turn_busy_s += busy_s
         self._call.judged(busy_s)
+        if probability >= LIKELY_COMPLETE:
+            decode.wanted.set()
         log.debug("call %s: pause %d complete %.2f", self._call.call_id, pause, probability)
         await self._act(self._ear.judge(pause, probability, time.monotonic()))
 
@@ -373,6 +378,7 @@ class Hearing(FrameProcessor):
         if decode is None:
             # A hold came between.
             return
+        decode.wanted.set()
         try:
             transcript = await decode.transcript
         except Exception as error:  # a task ends here: the caller is told, the call goes on
@@ -456,10 +462,8 @@ class Hearing(FrameProcessor):
         if self._call.agent_busy:
             await self._interrupt()
         # Whatever was half heard is over.
-        self._early_due_s = math.inf
-        if self._early is not None:
-            self._let_go(self._early)
-            self._early = None
+        self._saying = False
+        self._let_go_early()
         for pause in list(self._decodes):
             self._drop(pause)
         self._ear.restart()

@@ -117,6 +117,11 @@ class SimulatedBox:
         load = max(self.load.at(self.now_s), self.llm.load.at(self.now_s))
         return self.queue.waiting == 0 and load < limit
 
+    @property
+    def hesitates(self) -> bool:
+        """Whether words are decoded late where the caller may not have finished."""
+        return self.rules.guesses == "fade" and not self.room(ANSWER_LOAD)
+
     def submit(
         self,
         kind: str,

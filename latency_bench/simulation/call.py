@@ -16,8 +16,10 @@ STOP_S = TurnSettings().stop_s
 """Silence after which a turn may be judged over: when a decode is due."""
 DOUBT_S = 0.35
 """Speech after which a guess is dropped."""
-EARLY_EVERY_S = 1.5
-"""Speech between two decodes of somebody who goes on speaking."""
+FALL_S = 0.03
+"""Silence after which the fall of the voice is noticed; measured, 72 ms before the pause is."""
+BUSY_DECODE_S = 0.35
+"""In a busy box, silence after a pause's beginning until its words are decoded."""
 PATIENCE_S = 1.0
 """Silence in which a caller makes sure that the answer is over."""
 
@@ -55,6 +57,16 @@ class _Pause:
     dropped: bool = False
 
 
+@dataclass(eq=False, slots=True)
+class _Early:
+    """Words decoded from the fall of the voice on, before it is a pause."""
+
+    job: Job[Work] | None = None
+    done: bool = False
+    pause: _Pause | None = None
+    """What the fall turned out to be."""
+
+
 class SimulatedCall:
     """Follows one caller from the answered call to its end."""
 
@@ -76,7 +88,7 @@ class SimulatedCall:
         self._answer: Answer | None = None
         self._pause: _Pause | None = None
         self._doubt: Appointment | None = None
-        self._early_job: Job[Work] | None = None
+        self._early: _Early | None = None
         box.call_began()
         box.agenda.after(box.costs.greeting_s, self._next)
 
@@ -97,31 +109,42 @@ class SimulatedCall:
         self._words = self._box.llm.tokens(cost.prompt_tokens)
         self._turn = turn = SimulatedTurn(began_s + cost.speech_s)
         for from_s, length_s in cost.pauses:
+            if length_s > FALL_S:
+                agenda.at(began_s + from_s + FALL_S, self._fell)
             if length_s > PAUSE_S:
                 agenda.at(began_s + from_s + PAUSE_S, self._pause_began)
                 agenda.at(began_s + from_s + length_s, self._resumed)
-        agenda.at(began_s + EARLY_EVERY_S, self._early)
+        agenda.at(turn.ended_s + FALL_S, self._fell)
         agenda.at(turn.ended_s + PAUSE_S, lambda: self._pause_began(final=True))
         agenda.at(turn.ended_s + cost.wait_s, self._silent_long_enough)
         self._missing = agenda.at(turn.ended_s + self._wait_s, self._missed)
         self._enough = False
 
-    def _early(self) -> None:
-        """Words are read ahead while the caller goes on, where the box has room."""
-        box, said_s = self._box, self._box.now_s - self._began_s
-        if said_s >= self._cost.speech_s:
+    def _fell(self) -> None:
+        """Words are decoded before the silence is a pause, where the box has room."""
+        box = self._box
+        if self._pause is not None or not box.room(WORDS_LOAD):
             return
-        if self._pause is None and box.room(WORDS_LOAD):
-            share = said_s / self._cost.speech_s
+        self._let_go_early()
+        early = self._early = _Early()
+        said_s = min(box.now_s, self._turn.ended_s) - self._began_s
+        share = said_s / self._cost.speech_s if self._cost.speech_s else 1.0
 
-            def done() -> None:
-                box.discarded_s += self._cost.stt_s
-                if box.now_s < self._turn.ended_s and self._answer is None:
-                    self._read_ahead(share)
+        def done() -> None:
+            early.done = True
+            if early.pause is not None:
+                self._decoded(early.pause)
+            elif self._answer is None:
+                self._read_ahead(share)
 
-            due_s = box.now_s + EARLY_EVERY_S
-            self._early_job = box.submit("stt", self._cost.stt_s, due_s, done, guess=True)
-        box.agenda.after(EARLY_EVERY_S, self._early)
+        due_s = box.now_s + STOP_S
+        early.job = box.submit("stt", self._cost.stt_s, due_s, done, guess=True)
+
+    def _let_go_early(self) -> None:
+        """It was a gap between words."""
+        early, self._early = self._early, None
+        if early is not None and (early.job is None or not self._box.cancel(early.job)):
+            self._box.discarded_s += self._cost.stt_s
 
     def _read_ahead(self, share: float) -> None:
         words = self._words[: round(share * len(self._words))]
@@ -132,27 +155,42 @@ class SimulatedCall:
         if self._doubt is not None:
             self._doubt.call_off()
             self._doubt = None
-        if self._early_job is not None:
-            # Has no effect on one that runs.
-            box.cancel(self._early_job)
-            self._early_job = None
         pause = self._pause = _Pause(box.now_s, final)
         due_s = box.now_s - PAUSE_S + STOP_S
-
-        def decoded() -> None:
-            if pause.dropped:
-                box.discarded_s += cost.stt_s
-            box.hop(lambda: self._understood(pause))
+        early, self._early = self._early, None
+        busy = box.hesitates
 
         def judged() -> None:
             if pause.dropped:
                 box.discarded_s += cost.turn_s
+            elif busy and final:
+                self._decode(pause, due_s)
             box.hop(lambda: self._judged(pause))
 
-        for kind, work_s, done in (("stt", cost.stt_s, decoded), ("turn", cost.turn_s, judged)):
-            job = box.submit(kind, work_s, due_s, done)
-            if job is not None:
-                pause.jobs[kind] = job
+        if early is not None and early.job is not None and not box.cancel(early.job):
+            early.pause = pause
+            pause.jobs["stt"] = early.job
+            if early.done:
+                self._decoded(pause)
+        elif busy:
+            box.agenda.after(BUSY_DECODE_S, lambda: self._decode(pause, due_s))
+        else:
+            self._decode(pause, due_s)
+        if (job := box.submit("turn", cost.turn_s, due_s, judged)) is not None:
+            pause.jobs["turn"] = job
+
+    def _decode(self, pause: _Pause, due_s: float) -> None:
+        """Once a pause, unless the caller went on."""
+        if pause.dropped or "stt" in pause.jobs:
+            return
+        job = self._box.submit("stt", self._cost.stt_s, due_s, lambda: self._decoded(pause))
+        if job is not None:
+            pause.jobs["stt"] = job
+
+    def _decoded(self, pause: _Pause) -> None:
+        if pause.dropped:
+            self._box.discarded_s += self._cost.stt_s
+        self._box.hop(lambda: self._understood(pause))
 
     def _resumed(self) -> None:
         """It was a pause only."""

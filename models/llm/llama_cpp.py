@@ -39,6 +39,7 @@ from models.llm.prompt import ChatTemplate, Prompter
 from models.llm.prompt_threads import PromptThreads, Reading
 from models.llm.spoken_text import SpokenText
 from models.thread_name import name_thread
+from models.thread_priority import give_way
 
 log = logging.getLogger(__name__)
 
@@ -357,6 +358,7 @@ class LlamaCpp(LanguageModel):
 
     def _run(self) -> None:
         name_thread("llm")
+        give_way()
         while True:
             try:
                 self._wait()

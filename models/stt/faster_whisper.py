@@ -24,6 +24,7 @@ from models.stt.base import NotWanted, Transcript, Utterance, always
 from models.stt.gates import is_speech, repeats_itself
 from models.stt.log_mel import SAMPLE_RATE_HZ, LogMel
 from models.thread_name import thread_named
+from models.thread_priority import lower_threads_named
 
 _LONGEST_S = 28.0
 
@@ -110,6 +111,7 @@ class FasterWhisper:
                     compute_type="int8" if device == "cpu" else "float16",
                     cpu_threads=threads,
                 )
+            lower_threads_named("stt")
         except RuntimeError as error:
             raise ModelCorrupt(f"{path}: CTranslate2 cannot load model.bin: {error}") from error
         self._language = language

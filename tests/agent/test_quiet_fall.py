@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from agent.quiet_fall import FALL_WINDOWS, FellQuiet, QuietFall
+from agent.quiet_fall import FALL_WINDOWS, MOST_WINDOWS, FellQuiet, QuietFall
 
 
 def window(amplitude: int) -> np.ndarray:
@@ -28,7 +28,12 @@ def test_a_sound_ends_it_and_the_next_is_another() -> None:
     hear(fall, [8000] + [0] * FALL_WINDOWS)
     hear(fall, [3000])
     assert fall.under_way is None
-    assert hear(fall, [0, 0]) == [FellQuiet(2)]
+    # Who leaves gaps between words is given a window more.
+    assert hear(fall, [0, 0]) == []
+    assert hear(fall, [0]) == [FellQuiet(2)]
+    for falls in (3, 4, 5):
+        assert hear(fall, [8000, *[0] * (MOST_WINDOWS - 1)]) == []
+        assert hear(fall, [0, 0]) == [FellQuiet(falls)]
 
 
 def test_one_quiet_window_and_a_noisy_room_are_none() -> None:

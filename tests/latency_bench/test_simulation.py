@@ -168,7 +168,7 @@ def test_the_simulated_box_decides_as_the_real_one() -> None:
 
     assert (box.ANSWER_LOAD, box.WORDS_LOAD) == (guessing.ANSWER_LOAD, guessing.WORDS_LOAD)
     assert (call.DOUBT_S, answer.HELD_S) == (guessing.DOUBT_S, clause_voice.HELD_S)
-    assert (call.EARLY_EVERY_S, answer.AHEAD_S) == (hearing.EARLY_EVERY_S, speaking.AHEAD_S)
+    assert (call.BUSY_DECODE_S, answer.AHEAD_S) == (hearing.BUSY_DECODE_S, speaking.AHEAD_S)
     # What comes on top is the detector's own delay.
     assert 0.0 <= call.PAUSE_S - TurnSettings().decode_after_s < 0.05
 
