@@ -35,7 +35,7 @@ _TOKENS_PER_S = 7.0
 _TOKENS_SLACK = 8
 _MAX_TOKENS = 200
 _LONGEST_REPEAT = 5
-"""So many tokens may come again: a loop breaks off after a few rounds and does not run to the limit.
+"""So many tokens may come again: a loop breaks off after a few rounds, before the limit.
 "Five five five five five" is said; the same six tokens again hardly are."""
 
 _ENCODER_TOKENS = 20
