@@ -239,7 +239,8 @@ class Hearing(FrameProcessor):
 
     def _judge_again(self, pause: int) -> None:
         decode = self._decodes.get(pause)
-        if decode is not None and not self._call.agent_speaking:
+        # The turn model's work is half the recogniser's: asked twice only where there is room.
+        if decode is not None and not self._call.agent_speaking and self._call.guessing.room():
             work = self._judge(pause, decode, self._ear.utterance, time.monotonic())
             self._own(work, "judge")
 
