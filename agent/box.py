@@ -35,8 +35,8 @@ log = logging.getLogger(__name__)
 
 
 Gate = Callable[[str, str, Origin], Origin]
-"""Judges a call by its door, its caller and its origin; gives the origin that it goes on with, such as
-another profile. Raises BoxFull where it is not to be admitted."""
+"""Judges a call by its door, its caller and its origin; gives the origin that it goes on with, such
+as another profile. Raises BoxFull where it is not to be admitted."""
 
 END_LIMIT_S = 10.0
 """How long calls may take to end once they are told to."""

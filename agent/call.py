@@ -88,7 +88,7 @@ class Call:
         self.on_choice: Callable[[Choice], None] = lambda choice: None
         """Told of a choice of the menu once what was to be said about it was heard."""
         self.before_answer: Callable[[Turn], Choice | None] = lambda turn: None
-        """Asked before the model is: a choice is said instead, and acted upon (a budget is spent)."""
+        """Asked before the model is: a choice is said instead, and acted upon."""
         self.outcome = ""
         """What came of the call, such as ``resolved``; empty: nobody said."""
         self.outcome_value_usd: Decimal | None = None

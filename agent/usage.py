@@ -89,5 +89,5 @@ class Usage:
     def from_json(cls, written: Mapping[str, Any]) -> "Usage":
         """From its fields by name, as ``dataclasses.asdict`` gives them; unknown ones, of another
         version, are left out. Raises TypeError or ValueError for what is no number."""
-        known = {f.name: type(f.default) for f in fields(cls)}
+        known = {f.name: int if isinstance(f.default, int) else float for f in fields(cls)}
         return cls(**{name: known[name](value) for name, value in written.items() if name in known})

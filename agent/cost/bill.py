@@ -128,7 +128,9 @@ class Bill:
                 "views": [
                     {
                         "view": view.value,
-                        "calls": _number(share.calls) if share and view is not View.MARGINAL else None,
+                        "calls": _number(share.calls)
+                        if share and view is not View.MARGINAL
+                        else None,
                         **_as_json(cost, usage),
                     }
                     for (view, cost), share in zip(

@@ -32,7 +32,9 @@ class CostBreakdown:
         nothing = Decimal(0)
         return CostBreakdown(
             {
-                name: sum_usd((self.lines_usd.get(name, nothing), other.lines_usd.get(name, nothing)))
+                name: sum_usd(
+                    (self.lines_usd.get(name, nothing), other.lines_usd.get(name, nothing))
+                )
                 for name in names
             },
             self.view,

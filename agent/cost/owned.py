@@ -132,7 +132,10 @@ def energy_usd(usage: Usage, box: Box) -> Mapping[str, Decimal]:
     busy_s = sum(work_s.values(), Decimal(0))
     if not busy_s:
         # Joules without engine work are the wire's; none of the stages' lines is theirs.
-        return {**dict.fromkeys(work_s, Decimal(0)), "turn_taking": box.energy_usd(_joules(usage, box))}
+        return {
+            **dict.fromkeys(work_s, Decimal(0)),
+            "turn_taking": box.energy_usd(_joules(usage, box)),
+        }
     joules = _joules(usage, box)
     return {name: box.energy_usd(joules * s / busy_s) for name, s in work_s.items()}
 

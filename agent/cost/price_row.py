@@ -1,7 +1,7 @@
 """The rows of the price book, and what a vendor's billing rules make of a quantity. Pure."""
 
 from datetime import date
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -22,8 +22,8 @@ Unit = Literal[
     "audio_tokens",
 ]
 """What is counted. ``call_min``: connected time. ``telephony_min``: connected time over a telephone
-line. ``audio_min``: while a recogniser's stream is open, the whole call. ``speech_min``: the agent's
-speech. ``kchar``: 1,000 characters spoken. ``mtok_*``: a million tokens. ``tokens``: all of a text
+line. ``audio_min``: while a recogniser's stream is open, the whole call. ``speech_min``: the
+agent's speech. ``kchar``: 1,000 characters spoken. ``mtok_*``: a million tokens. ``tokens``: all of a text
 model's, at the rates of the genai-prices package. ``audio_tokens``: those of a speech-to-speech
 model, at the same package's."""
 
@@ -109,7 +109,9 @@ class Price(Row):
     @model_validator(mode="after")
     def _genai_names_what_is_priced_by_it(self) -> Self:
         if (self.unit in ("tokens", "audio_tokens")) != bool(self.genai):
-            raise ValueError("`genai` goes with the units tokens and audio_tokens, and with no other")
+            raise ValueError(
+                "`genai` goes with the units tokens and audio_tokens, and with no other"
+            )
         if self.genai and self.usd is not None:
             raise ValueError("`usd` is not for a price that genai-prices tells")
         return self
@@ -120,6 +122,6 @@ class Price(Row):
             return Decimal(0)
         billed = max(seconds, self.minimum_s)
         if self.round_up_s:
-            steps = -(-billed // self.round_up_s)
+            steps = (billed / self.round_up_s).to_integral_value(ROUND_CEILING)
             billed = steps * self.round_up_s
         return billed * self.channels / 60

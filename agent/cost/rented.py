@@ -48,9 +48,7 @@ def price_usd(usage: Usage, price: Price, *, cached_apart: bool = False) -> Deci
     return None if price.usd is None else price.usd * quantity
 
 
-def _lines(
-    usage: Usage, prices: Mapping[str, Price], stack: Stack
-) -> dict[str, Decimal | None]:
+def _lines(usage: Usage, prices: Mapping[str, Price], stack: Stack) -> dict[str, Decimal | None]:
     lines = {}
     for part, names in stack.items():
         rows = [prices[name] for name in names]

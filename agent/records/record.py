@@ -123,7 +123,9 @@ class CallRecord:
                 view: None if lines is None else _lines_text(lines)
                 for view, lines in self.owned_lines.items()
             },
-            "rented_lines": {stack: _lines_text(lines) for stack, lines in self.rented_lines.items()},
+            "rented_lines": {
+                stack: _lines_text(lines) for stack, lines in self.rented_lines.items()
+            },
             "recording": self.recording,
             "devices": dict(self.devices),
         }

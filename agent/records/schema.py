@@ -104,7 +104,9 @@ def open_engine(path: Path, *, create: bool = True) -> Engine:
 
 
 def write(
-    connection: Connection, records: Iterable[CallRecord | TurnRecord | EventRecord], holder: str | None = None
+    connection: Connection,
+    records: Iterable[CallRecord | TurnRecord | EventRecord],
+    holder: str | None = None,
 ) -> None:
     """Puts records in; a later record of the same call or turn replaces an earlier one.
 

@@ -123,7 +123,7 @@ class CallStore:
                 continue
             if isinstance(record, TurnRecord):
                 turns[record.turn] = record
-            elif call is None or record.cause:
+            elif isinstance(record, CallRecord) and (call is None or record.cause):
                 call = record
         return (call, [turns[number] for number in sorted(turns)]) if call else None
 

@@ -178,9 +178,7 @@ def test_more_usage_never_costs_less(usage: Usage, calls: int) -> None:
 
 
 @given(
-    st.dictionaries(
-        st.text(max_size=3), st.decimals(0, 10, places=7, allow_nan=False), max_size=8
-    )
+    st.dictionaries(st.text(max_size=3), st.decimals(0, 10, places=7, allow_nan=False), max_size=8)
 )
 def test_rounded_lines_sum_to_the_rounded_total(lines: dict[str, Decimal]) -> None:
     cents = in_steps(lines)

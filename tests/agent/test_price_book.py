@@ -62,7 +62,10 @@ usd_per_kwh = 0.31
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('[price.deepgram-nova-3]\nusd = "-0.01"', "deepgram-nova-3.usd is -0.01; it cannot be neg"),
+        (
+            '[price.deepgram-nova-3]\nusd = "-0.01"',
+            "deepgram-nova-3.usd is -0.01; it cannot be neg",
+        ),
         ('[price.x]\nwhat = "w"\nunit = "kchar"', "[price.x] has no `vendor`; add it"),
         ('[price.deepgram-nova-3]\nunit = "fortnight"', "price.deepgram-nova-3.unit"),
         ('[price.deepgram-nova-3]\nusdd = "1"', "price.deepgram-nova-3.usdd: no such key"),

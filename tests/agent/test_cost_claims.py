@@ -1,0 +1,117 @@
+"""The founding claims: each verdict follows from inputs, and turns when they do."""
+
+import json
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+from agent.cost.claims import Checked, Facts, Verdict, check_claims
+from agent.cost.owned import Box
+from agent.cost.price_book import PriceBook
+from agent.cost.price_row import Hardware
+from agent.usage import Usage
+
+MEASURED = Usage(
+    call_s=600.0,
+    telephony_s=600.0,
+    audio_in_s=250.0,
+    audio_heard_s=200.0,
+    turns=20,
+    characters=3500,
+    prompt_tokens=70000,
+    cached_tokens=55000,
+    generated_tokens=1500,
+    stt_busy_s=10.0,
+    llm_busy_s=20.0,
+    tts_busy_s=10.0,
+)
+BOOK = PriceBook.load()
+BOX = Box(
+    name="box",
+    hardware=Hardware(
+        what="a box",
+        usd_per_hour=Decimal("3.6"),
+        lanes=2,
+        source="test",
+        as_of=date(2026, 6, 1),
+    ),
+    electricity=BOOK.electricity,
+    colocation=BOOK.colocation,
+    trunk=BOOK.prices["telnyx-sip-inbound"],
+)
+FACTS = Facts(BOOK, BOX, MEASURED, mean_calls=Decimal(2), capacity_calls=8)
+
+
+def checked(facts: Facts) -> dict[str, Checked]:
+    return {each.name: each for each in check_claims(facts)}
+
+
+def with_price(name: str, usd: str | None) -> Facts:
+    price = BOOK.prices[name].model_copy(update={"usd": None if usd is None else Decimal(usd)})
+    return replace(FACTS, book=replace(BOOK, prices={**BOOK.prices, name: price}))
+
+
+def test_every_claim_of_the_articles_has_its_formula_and_a_verdict() -> None:
+    found = check_claims(FACTS)
+    assert len(found) == 10
+    for each in found:
+        written = json.loads(json.dumps(each.to_json()))
+        assert {"claim", "source", "formula", "inputs", "measured", "verdict"} <= set(written)
+        assert each.why and each.formula
+        assert (each.measured is None) == (each.verdict is Verdict.UNCHECKED)
+
+
+def test_ratios_of_list_prices_turn_with_the_prices() -> None:
+    found = checked(FACTS)
+    # 0.0085 / 0.0032 and 0.04 / 0.003.
+    assert found["sip-against-twilio"].measured == Decimal("2.65625")
+    assert found["sip-against-twilio"].verdict is Verdict.HOLDS
+    assert found["tts-against-elevenlabs"].verdict is Verdict.HOLDS
+    dearer = checked(with_price("telnyx-sip-inbound", "0.0080"))["sip-against-twilio"]
+    assert dearer.verdict is Verdict.FAILS
+    unknown = checked(with_price("telnyx-sip-inbound", None))["sip-against-twilio"]
+    assert unknown.verdict is Verdict.UNCHECKED and unknown.measured is None
+
+
+def test_the_agents_price_turns_with_the_book() -> None:
+    assert checked(FACTS)["agent-all-in"].measured == Decimal("0.05")
+    assert checked(FACTS)["agent-all-in"].verdict is Verdict.HOLDS
+    assert checked(with_price("telnyx-voice-ai", "0.09"))["agent-all-in"].verdict is Verdict.FAILS
+
+
+def test_the_model_on_an_owned_box_by_hand() -> None:
+    """3.60 an hour by 8 calls: 600 s cost 0.075, of which the model did half the work."""
+    found = checked(FACTS)["llm-on-owned-gpus"]
+    assert found.measured == Decimal("0.00375") and found.verdict is Verdict.HOLDS
+    alone = checked(replace(FACTS, capacity_calls=1))["llm-on-owned-gpus"]
+    assert alone.measured == Decimal("0.03") and alone.verdict is Verdict.FAILS
+    unmeasured = checked(replace(FACTS, capacity_calls=None))["llm-on-owned-gpus"]
+    assert unmeasured.verdict is Verdict.UNCHECKED and "bench capacity" in unmeasured.why
+
+
+def test_owning_wins_or_loses_by_how_busy_the_box_is() -> None:
+    busy = checked(replace(FACTS, mean_calls=Decimal(8)))["own-or-be-eaten"]
+    idle = checked(replace(FACTS, mean_calls=Decimal("0.1")))["own-or-be-eaten"]
+    assert busy.verdict is Verdict.HOLDS and idle.verdict is Verdict.FAILS
+    assert "cheaper than 0 of" in idle.why
+    nothing = checked(replace(FACTS, usage=Usage()))
+    assert nothing["own-or-be-eaten"].verdict is Verdict.UNCHECKED
+    assert nothing["open-against-closed"].verdict is Verdict.UNCHECKED
+
+
+def test_training_makes_the_share_of_inference_checkable() -> None:
+    assert checked(FACTS)["inference-share"].verdict is Verdict.UNCHECKED
+    spent = replace(FACTS, training_usd=Decimal(10), inference_usd=Decimal(90))
+    assert checked(spent)["inference-share"].measured == Decimal("0.9")
+    assert checked(spent)["inference-share"].verdict is Verdict.HOLDS
+    trained = replace(spent, training_usd=Decimal(90))
+    assert checked(trained)["inference-share"].verdict is Verdict.FAILS
+
+
+def test_another_figure_is_another_verdict(tmp_path: Path) -> None:
+    claims = {
+        "sip-against-twilio": {"claim": "five times", "source": "somebody", "figure": "5"},
+    }
+    (found,) = check_claims(FACTS, claims)
+    assert found.verdict is Verdict.FAILS and found.inputs["figure"] == 5
