@@ -1,9 +1,10 @@
 """Whatever keeps a call from starting, or cuts it off: the page says what, and the remedy."""
 
 import pytest
-from conftest import UNTRUSTED_HOST
 from playwright.async_api import BrowserContext, Page, expect
 from stand_in_box import StandInBox
+
+from conftest import UNTRUSTED_HOST
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
