@@ -14,6 +14,7 @@ COMMANDS = (
     "agent.doctor",
     "agent.call_command",
     "agent.calls_command",
+    "agent.cost_command",
     "agent.edge_command",
     "models.command",
 )
@@ -27,6 +28,7 @@ Offhook: one box that answers the phone with an AI, all on this machine.
   offhook doctor    checks this machine, one line each: fine, or what to do
   offhook call      dials a number and lets the agent talk
   offhook calls     what was said, how fast, and what it cost
+  offhook cost      what a minute costs, owned and rented, and from when on owning pays
   offhook edge      asks the edge in front of several workers; its bans and its users
   offhook models    which models there are, and how to get and choose them
   offhook bench     measures a box from the caller's side of the wire

@@ -1,6 +1,6 @@
 """What a turn or a call consumed, measured."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -89,5 +89,7 @@ class Usage:
     def from_json(cls, written: Mapping[str, Any]) -> "Usage":
         """From its fields by name, as ``dataclasses.asdict`` gives them; unknown ones, of another
         version, are left out. Raises TypeError or ValueError for what is no number."""
-        known = {f.name: int if isinstance(f.default, int) else float for f in fields(cls)}
+        known: dict[str, Callable[[Any], Any]] = {
+            f.name: int if isinstance(f.default, int) else float for f in fields(cls)
+        }
         return cls(**{name: known[name](value) for name, value in written.items() if name in known})

@@ -1,8 +1,8 @@
 """How many calls at once a traffic needs, after Erlang (1917). Pure.
 
 Traffic is in erlangs: calls at once on average in the busy hour, arrivals a second x seconds a
-call. Callers come independently of each other (Poisson); how long they stay does not matter to Erlang B,
-and is exponential in Erlang C.
+call. Callers come independently of each other (Poisson); how long they stay does not matter to
+Erlang B, and is exponential in Erlang C.
 """
 
 import math

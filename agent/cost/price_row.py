@@ -23,9 +23,9 @@ Unit = Literal[
 ]
 """What is counted. ``call_min``: connected time. ``telephony_min``: connected time over a telephone
 line. ``audio_min``: while a recogniser's stream is open, the whole call. ``speech_min``: the
-agent's speech. ``kchar``: 1,000 characters spoken. ``mtok_*``: a million tokens. ``tokens``: all of a text
-model's, at the rates of the genai-prices package. ``audio_tokens``: those of a speech-to-speech
-model, at the same package's."""
+agent's speech. ``kchar``: 1,000 characters spoken. ``mtok_*``: a million tokens. ``tokens``: all of
+a text model's, at the rates of the genai-prices package. ``audio_tokens``: those of a
+speech-to-speech model, at the same package's."""
 
 
 class Row(BaseModel):

@@ -1,0 +1,117 @@
+"""`offhook cost machine`: this machine's dollars a minute by stage, beside every rented stack."""
+
+import argparse
+import sys
+from decimal import Decimal
+from typing import Any
+
+from rich.console import Console
+from rich.table import Column, Table
+
+from agent.cost.ask import NOTHING, Asked, dollars, write_json
+from agent.cost.measured import Measured
+from agent.cost.owned import LINES, View, energy_is_modelled
+
+PARTS = ("telephony", "stt", "llm", "tts", "platform")
+
+
+def run(args: argparse.Namespace, asked: Asked) -> int:
+    """Prints two tables; 1 where nothing was measured."""
+    measured = asked.measured()
+    if measured is None:
+        print(f"offhook: {NOTHING}", file=sys.stderr)
+        return 1
+    console = Console(soft_wrap=not sys.stdout.isatty())
+    usage = measured.usage
+    box = asked.bill.box
+    console.print(
+        f"{measured.calls} calls, {measured.minutes:.1f} minutes, {usage.turns} turns, "
+        f"{measured.from_at:%Y-%m-%d %H:%M} to {measured.to_at:%Y-%m-%d %H:%M} UTC; "
+        f"{box.hardware.what}; energy {'modelled' if energy_is_modelled(usage) else 'measured'}"
+    )
+    if box.hardware.assumed:
+        console.print(f"assumed, not measured: {', '.join(box.hardware.assumed)}")
+    console.print(owned_table(measured))
+    console.print(rented_table(measured))
+    write_json(args.json, to_json(asked, measured))
+    return 0
+
+
+def owned_table(measured: Measured) -> Table:
+    """A column a view, a row a line; dollars a minute."""
+    table = Table(
+        Column("this box, dollars a minute"),
+        *(Column(view.value, justify="right") for view in View),
+    )
+    for line in LINES:
+        table.add_row(line.replace("_", " "), *(_line(measured, view, line) for view in View))
+    table.add_section()
+    table.add_row("a minute", *(dollars(measured.owned_usd_per_min(view), 5) for view in View))
+    return table
+
+
+def rented_table(measured: Measured) -> Table:
+    """A row a stack, cheapest first; dollars a minute, and how many times this box's."""
+    owned = measured.owned_usd_per_min(View.UTILISATION)
+    table = Table(
+        Column("the same calls, rented"),
+        *(Column(part, justify="right") for part in PARTS),
+        Column("a minute", justify="right"),
+        Column("times this box's", justify="right"),
+    )
+    rates = {stack: measured.rented_usd_per_min(stack) for stack in measured.rented}
+    for stack in sorted(rates, key=lambda name: (rates[name] is None, rates[name] or Decimal(0))):
+        rate = rates[stack]
+        lines = measured.rented[stack].lines_usd
+        table.add_row(
+            stack,
+            *(_part(lines, part, measured.minutes) for part in PARTS),
+            dollars(rate),
+            f"{rate / owned:.2f}" if rate is not None and owned else "unknown",
+        )
+    return table
+
+
+def to_json(asked: Asked, measured: Measured) -> dict[str, Any]:
+    """The same; dollars as exact text, null where not known."""
+    return {
+        "calls": measured.calls,
+        "minutes": measured.minutes,
+        "from": measured.from_at.isoformat(),
+        "to": measured.to_at.isoformat(),
+        "mean_calls": measured.mean_calls,
+        "capacity_calls": asked.bill.capacity_calls,
+        "hardware": asked.bill.box.name,
+        "assumed": list(asked.bill.box.hardware.assumed),
+        "owned": [
+            {
+                "view": view.value,
+                "usd_per_min": measured.owned_usd_per_min(view),
+                "lines_usd": None if cost is None else dict(cost.lines_usd),
+            }
+            for view, cost in measured.owned.items()
+        ],
+        "rented": [
+            {
+                "stack": stack,
+                "usd_per_min": measured.rented_usd_per_min(stack),
+                "lines_usd": dict(cost.lines_usd),
+            }
+            for stack, cost in measured.rented.items()
+        ],
+    }
+
+
+def _line(measured: Measured, view: View, line: str) -> str:
+    cost = measured.owned.get(view)
+    if cost is None:
+        return "not measured"
+    usd = cost.lines_usd[line]
+    return dollars(None if usd is None else usd / measured.minutes, 5)
+
+
+def _part(lines: Any, part: str, minutes: Decimal) -> str:
+    if part not in lines:
+        return "-"
+    usd = lines[part]
+    return dollars(None if usd is None else usd / minutes)

@@ -1,0 +1,105 @@
+"""`offhook cost`: what calls cost here, and what they would cost rented."""
+
+import argparse
+import sys
+from datetime import UTC, date, datetime
+from importlib import import_module
+from pathlib import Path
+
+DESCRIPTION = """\
+Prices the recorded calls: on this box, in three views that are always named (marginal, at measured
+utilisation, at capacity), and on rented stacks by their own rules of billing.
+
+  offhook cost machine      this machine's own dollars a minute by stage, beside every rented stack
+  offhook cost break-even   from how many minutes a month on owning beats renting, and how many
+                            boxes the recorded traffic needs
+  offhook cost claims       the founding articles' claims, each with formula, inputs and verdict
+
+docs/costs.md has every formula. Prices of your own: `book` in [cost].
+"""
+
+BLOCKING = 0.01
+"""Of the busy hour's calls, how many may be refused."""
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds the command to `offhook`."""
+    parser = subparsers.add_parser(
+        "cost",
+        help="what calls cost here, and what they would cost rented",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    kinds = parser.add_subparsers(title="what", metavar="WHAT", required=True)
+    machine = kinds.add_parser(
+        "machine", help="this machine's own dollars a minute, beside every rented stack"
+    )
+    break_even = kinds.add_parser(
+        "break-even",
+        help="from how many minutes a month on owning beats renting",
+        description="For this box as measured, and for the hardware of the price book where it is "
+        "known how many calls that carries (`concurrent_calls` in its row).",
+    )
+    break_even.add_argument(
+        "--carries",
+        type=_calls,
+        metavar="N",
+        help="calls at once of this box (default: as `offhook bench capacity` measured)",
+    )
+    break_even.add_argument(
+        "--blocking",
+        type=float,
+        default=BLOCKING,
+        metavar="SHARE",
+        help=f"of the busy hour's calls, how many may be refused (default: {BLOCKING:g})",
+    )
+    break_even.add_argument("--png", type=Path, metavar="FILE", help="draw the chart there")
+    claims = kinds.add_parser(
+        "claims", help="the founding articles' claims, with formula, inputs and verdict"
+    )
+    for command, module in (
+        (machine, "machine_command"),
+        (break_even, "break_even_command"),
+        (claims, "claims_command"),
+    ):
+        command.add_argument(
+            "--since",
+            type=_day,
+            metavar="DAY",
+            help="only calls from that day on, and the idle time since (YYYY-MM-DD, UTC)",
+        )
+        command.add_argument(
+            "--until", type=_day, metavar="DAY", help="only calls before that day (UTC)"
+        )
+        command.add_argument("--json", type=Path, metavar="FILE", help="write it as JSON, too")
+        command.set_defaults(func=_run, module=f"agent.cost.{module}")
+
+
+def _run(args: argparse.Namespace) -> int:
+    # Imported when it runs: prices, charts and the database take a second to load.
+    from agent.cost.ask import Asked
+    from agent.records.schema import StoreError
+
+    try:
+        asked = Asked.of(args)
+        status: int = import_module(args.module).run(args, asked)
+    except StoreError as error:
+        print(f"offhook: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"offhook: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
+    return status
+
+
+def _day(text: str) -> datetime:
+    try:
+        return datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no day: write it as 2026-11-30") from error
+
+
+def _calls(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= 100_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of calls: write 1 to 100000")
+    return int(text)
