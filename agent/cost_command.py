@@ -10,6 +10,7 @@ DESCRIPTION = """\
 Prices the recorded calls: on this box, in three views that are always named (marginal, at measured
 utilisation, at capacity), and on rented stacks by their own rules of billing.
 
+  offhook cost report       recorded calls, grouped: a minute, a turn, a caller, an outcome
   offhook cost machine      this machine's own dollars a minute by stage, beside every rented stack
   offhook cost break-even   from how many minutes a month on owning beats renting, and how many
                             boxes the recorded traffic needs
@@ -18,6 +19,7 @@ utilisation, at capacity), and on rented stacks by their own rules of billing.
 docs/costs.md has every formula. Prices of your own: `book` in [cost].
 """
 
+BY = ("call", "caller", "profile", "workflow", "outcome", "trunk", "tenant", "door", "day")
 BLOCKING = 0.01
 """Of the busy hour's calls, how many may be refused."""
 
@@ -57,7 +59,27 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     claims = kinds.add_parser(
         "claims", help="the founding articles' claims, with formula, inputs and verdict"
     )
+    report = kinds.add_parser(
+        "report",
+        help="recorded calls by caller, profile, workflow, outcome, trunk or day, owned and rented",
+    )
+    report.add_argument(
+        "--by", choices=BY, default="day", help="what calls are grouped by (default: day)"
+    )
+    report.add_argument(
+        "--view",
+        choices=("marginal", "utilisation", "capacity"),
+        default="utilisation",
+        help="which share of the box a call pays for (default: utilisation)",
+    )
+    report.add_argument(
+        "--format",
+        choices=("table", "csv", "json", "focus"),
+        default="table",
+        help="focus: the FinOps Foundation's cost and usage columns, a row a line of a call's bill",
+    )
     for command, module in (
+        (report, "report_command"),
         (machine, "machine_command"),
         (break_even, "break_even_command"),
         (claims, "claims_command"),

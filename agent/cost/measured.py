@@ -48,11 +48,14 @@ def measure(
     bill: Bill,
     from_at: datetime | None = None,
     to_at: datetime | None = None,
+    *,
+    mean_calls: Decimal | None = None,
 ) -> Measured | None:
     """What calls that are over used and cost; None where there are none.
 
     ``from_at``, ``to_at``: the stretch of time that the box was there for; None: from the first
     call's beginning to the last one's end, which leaves out the idle time around them.
+    ``mean_calls``: calls at once on average, others' on the box included; None: these alone.
     """
     over = [each for each in records if each.ended_at is not None and each.usage.call_s > 0]
     if not over:
@@ -62,7 +65,9 @@ def measure(
     ends_at = to_at or max(ends)
     usage = sum((each.usage for each in over), Usage())
     seconds = (ends_at - begins_at).total_seconds()
-    mean = exact(usage.call_s) / exact(seconds) if seconds > 0 else None
+    mean = mean_calls
+    if mean is None and seconds > 0:
+        mean = exact(usage.call_s) / exact(seconds)
     return Measured(
         calls=len(over),
         usage=usage,

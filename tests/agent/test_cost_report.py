@@ -1,0 +1,130 @@
+"""Calls grouped and priced: by hand, by what they have in common, and in FOCUS's columns."""
+
+import csv
+import io
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from agent.cost.bill import Bill
+from agent.cost.focus import COLUMNS, focus_csv
+from agent.cost.measured import measure
+from agent.cost.owned import Box, View
+from agent.cost.price_book import PriceBook
+from agent.cost.price_row import Hardware
+from agent.cost.report import NOBODY, report
+from agent.cost_command import BY
+from agent.records.record import CallRecord
+from agent.usage import Usage
+
+NOON = datetime(2026, 12, 31, 12, tzinfo=UTC)
+BOOK = PriceBook.load()
+BOX = Box(
+    name="box",
+    hardware=Hardware(
+        what="a box", usd_per_hour=Decimal("3.6"), lanes=2, source="test", as_of=NOON.date()
+    ),
+    electricity=BOOK.electricity,
+    colocation=BOOK.colocation,
+    trunk=BOOK.prices["telnyx-sip-inbound"],
+)
+BILL = Bill(BOOK, BOX, capacity_calls=4)
+
+
+def call(name: str, minute: int, seconds: float = 60.0, **given: object) -> CallRecord:
+    usage = Usage(call_s=seconds, telephony_s=seconds, characters=300, turns=2, llm_busy_s=2.0)
+    record = CallRecord(
+        call_id=name,
+        started_at=NOON + timedelta(minutes=minute),
+        door="sip",
+        caller="+15550001",
+        agent="Joe",
+        ended_at=NOON + timedelta(minutes=minute, seconds=seconds),
+        cause="caller hung up",
+        usage=usage,
+    )
+    return replace(record, **given)  # type: ignore[arg-type]
+
+
+def test_calls_by_hand() -> None:
+    """Two calls of a minute in ten minutes: 3.60 an hour for ten minutes is 0.60 for both."""
+    calls = [call("a", 0), call("b", 9)]
+    measured = measure(calls, BILL)
+    assert measured is not None and measured.mean_calls == Decimal("0.2")
+    trunk = 2 * Decimal("0.0032")
+    owned = measured.owned[View.UTILISATION]
+    assert owned is not None and owned.total_usd == pytest.approx(Decimal("0.6") + trunk)
+    assert measured.owned_usd_per_min(View.MARGINAL) == Decimal("0.0032")
+    full = measured.owned_usd_per_min(View.CAPACITY)
+    assert full == pytest.approx(Decimal("0.06") / 4 + Decimal("0.0032"))
+    # Idle around the calls counts where it is said that the box was there.
+    day = measure(calls, BILL, NOON - timedelta(hours=11), NOON + timedelta(hours=13))
+    assert day is not None
+    all_day = day.owned[View.UTILISATION]
+    assert all_day is not None and all_day.total_usd == pytest.approx(Decimal("86.4") + trunk)
+
+
+def test_vendors_round_call_by_call() -> None:
+    """Three calls of 20 s are three minutes to Twilio, and one to who bills by the second."""
+    measured = measure([call(str(n), n, 20.0) for n in range(3)], BILL)
+    assert measured is not None
+    vapi = measured.rented["Vapi, Twilio, Deepgram, GPT-4.1, ElevenLabs"].lines_usd
+    assert vapi["telephony"] == 3 * Decimal("0.0085")
+    assert vapi["platform"] == pytest.approx(Decimal("0.05"))
+
+
+def test_groups_add_up_to_all_of_them() -> None:
+    calls = [
+        call("a", 0, outcome="resolved", outcome_value_usd=Decimal("12.50")),
+        call("b", 3, outcome="resolved"),
+        call("c", 6, 120.0, outcome="transferred", workflow="orders"),
+        call("d", 9),
+    ]
+    together = measure(calls, BILL)
+    assert together is not None
+    made = report(calls, BILL, "outcome", together)
+    assert {group.name for group in made.groups} == {"resolved", "transferred", NOBODY}
+    for view in View:
+        parts = [group.owned_usd(view) for group in made.groups]
+        whole = made.total.owned_usd(view)
+        assert whole is not None and sum(p for p in parts if p) == pytest.approx(whole)
+    resolved = next(group for group in made.groups if group.name == "resolved")
+    assert resolved.value_usd == Decimal("12.50") and resolved.turns == 4
+    assert made.total.value_usd == Decimal("12.50")
+    per_turn = resolved.owned_usd_per_turn(View.UTILISATION)
+    total = resolved.owned_usd(View.UTILISATION)
+    assert per_turn is not None and total is not None and per_turn * 4 == pytest.approx(total)
+    for by in BY:
+        assert sum(g.measured.calls for g in report(calls, BILL, by, together).groups) == 4
+
+
+def test_calls_under_way_and_unknown_views_are_left_out() -> None:
+    under_way = call("x", 0, ended_at=None)
+    assert measure([under_way], BILL) is None
+    measured = measure([call("a", 0)], replace(BILL, capacity_calls=None))
+    assert measured is not None and measured.owned[View.CAPACITY] is None
+    assert measured.owned_usd_per_min(View.CAPACITY) is None
+
+
+def test_focus_has_a_row_for_each_line_of_a_bill() -> None:
+    lines = {"stt": Decimal("0.001"), "idle": Decimal("0.02"), "trunk": None}
+    calls = [
+        call("a", 0, owned_lines={View.UTILISATION.value: lines}, workflow="orders"),
+        call("b", 5, owned_lines={View.UTILISATION.value: None}),
+        call("c", 9, ended_at=None),
+    ]
+    text = focus_csv(calls, View.UTILISATION, "box")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert tuple(rows[0]) == COLUMNS
+    # What is not known has no row: FOCUS has no word for it.
+    assert [row["ServiceName"] for row in rows] == ["Speech recognition", "Idle capacity"]
+    for row in rows:
+        assert row["BilledCost"] == row["EffectiveCost"] == row["ListCost"] == row["ContractedCost"]
+        assert row["BillingCurrency"] == "USD" and row["ChargeCategory"] == "Usage"
+        assert row["BillingPeriodStart"] == "2026-12-01T00:00:00Z"
+        assert row["BillingPeriodEnd"] == "2027-01-01T00:00:00Z"
+        assert row["ChargePeriodStart"] < row["ChargePeriodEnd"]
+        assert '"workflow": "orders"' in row["Tags"]
+    assert [row["BilledCost"] for row in rows] == ["0.001", "0.02"]
