@@ -56,7 +56,8 @@ class BoxProcess:
     async def __aenter__(self) -> "BoxProcess":
         self._output = self.log.open("wb")
         self._started_s = time.monotonic()
-        # In a session of its own: Ctrl-C reaches the bench alone, which then ends the box.
+        # In a session of its own: Ctrl-C reaches the bench alone, which then ends the box. Popen
+        # returns at once, and the end is awaited on a thread.
         self._child = subprocess.Popen(  # noqa: ASYNC220
             self._command,
             stdin=subprocess.DEVNULL,

@@ -238,7 +238,7 @@ def _work(orders: Connection) -> None:
             continue
         try:
             figures = asyncio.run(place(job, orders))
-        except Exception as error:
+        except Exception as error:  # of whatever kind, one call fails and not its crew
             # The call's row in the report says it; the way there is for who looks for it.
             log.debug("call %d", job.call, exc_info=True)
             figures = _broken(job, f"the caller itself failed: {error!r}")

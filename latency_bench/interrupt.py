@@ -15,7 +15,7 @@ async def telling(broke: Broke, work: Coroutine[Any, Any, None]) -> None:
     """Does the work of a task that nobody waits for: ``broke`` is told what it raises."""
     try:
         await work
-    except Exception as error:
+    except Exception as error:  # nobody else would hear of it
         logger.opt(exception=error).error("a call's task broke")
         broke(error)
 
@@ -26,7 +26,7 @@ def guarded(broke: Broke, act: Callable[Arguments, None]) -> Callable[Arguments,
     def call(*arguments: Arguments.args, **named: Arguments.kwargs) -> None:
         try:
             act(*arguments, **named)
-        except Exception as error:
+        except Exception as error:  # a library would swallow it, or end with it
             logger.opt(exception=error).error("a call's part broke")
             broke(error)
 

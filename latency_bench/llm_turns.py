@@ -156,6 +156,7 @@ class _LlamaObject:
 
     def _answer(self, messages: list[dict[str, str]]) -> _Timed:
         timed = _Timed()
+        # Plain messages are what it takes; its types want a class for each role.
         chunks: Any = self._llama.create_chat_completion(
             messages=messages,  # type: ignore[arg-type]
             max_tokens=ANSWER_TOKENS, temperature=0.0, repeat_penalty=1.1, stream=True,

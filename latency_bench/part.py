@@ -74,4 +74,5 @@ def spoken_part(utterance: Utterance, step: int = 0, **changes: object) -> Part:
         text=utterance.expected,
         source=utterance.source,
     )
+    # Fields by name, which the type of ``replace`` cannot say.
     return replace(part, **changes)  # type: ignore[arg-type]

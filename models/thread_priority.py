@@ -25,7 +25,7 @@ def lower_threads_named(name: str) -> None:
         try:
             if (task / "comm").read_text(encoding="ascii", errors="replace").strip() == name:
                 _lower(int(task.name))
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):
             # Ended meanwhile.
             continue
 

@@ -164,6 +164,7 @@ def is_corrupt(error: Exception) -> bool:
 def reason(error: Exception) -> str:
     """SQLite's own words, without the statement."""
     if isinstance(error, SQLAlchemyError) and getattr(error, "orig", None) is not None:
+        # Of its subclasses only some declare it.
         return str(error.orig)  # type: ignore[attr-defined]
     return str(error)
 

@@ -50,8 +50,6 @@ DECODE_LIMIT_S = 20.0
 BUSY_DECODE_S = 0.35
 """In a busy box, where the turn model doubts that the caller has finished, words are decoded after
 so much more silence: four pauses in ten are inside a sentence, and after 0.4 s one and a half."""
-LIKELY_COMPLETE = 0.5
-"""The turn model's word from which a busy box decodes at once."""
 
 
 @dataclass(slots=True)
@@ -356,7 +354,7 @@ class Hearing(FrameProcessor):
             return
         decode.turn_busy_s += busy_s
         self._call.judged(busy_s)
-        if probability >= LIKELY_COMPLETE:
+        if probability >= self._call.config.turn.complete_probability:
             decode.wanted.set()
         log.debug("call %s: pause %d complete %.2f", self._call.call_id, pause, probability)
         await self._act(self._ear.judge(pause, probability, time.monotonic()))

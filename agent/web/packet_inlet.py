@@ -80,6 +80,7 @@ class OpusInlet(JitterBuffer):
         return False, None
 
     def _decode(self, packet: RtpPacket) -> None:
+        # Where aiortc's depayloader leaves it, undeclared.
         data: bytes = packet._data  # type: ignore[attr-defined]
         if not data:
             return

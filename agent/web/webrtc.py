@@ -109,7 +109,7 @@ async def answer_offer(box: Box, sdp: str, caller: str) -> dict[str, str]:
     async def on_connected(*_: object) -> None:
         if run.is_connected:
             return
-        # The transport has just made a track of its own.
+        # The transport has just made a track of its own, and takes ours nowhere else.
         transport._client._audio_output_track = track  # type: ignore[assignment]
         connection.replace_audio_track(track)
         run.connected()

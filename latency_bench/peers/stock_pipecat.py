@@ -92,6 +92,7 @@ def share_models() -> None:
 
     Theirs would take some 4 s of processor time a call, while others talk.
     """
+    # Names that Pipecat's services look up at each call's start.
     whisper_stt.WhisperModel = functools.cache(WhisperModel)  # type: ignore[attr-defined]
     PiperVoice.load = staticmethod(functools.cache(PiperVoice.load))  # type: ignore[method-assign]
 

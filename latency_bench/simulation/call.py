@@ -143,7 +143,7 @@ class SimulatedCall:
     def _let_go_early(self) -> None:
         """It was a gap between words."""
         early, self._early = self._early, None
-        if early is not None and (early.job is None or not self._box.cancel(early.job)):
+        if early is not None and early.job is not None and not self._box.cancel(early.job):
             self._box.discarded_s += self._cost.stt_s
 
     def _read_ahead(self, share: float) -> None:
