@@ -1,8 +1,8 @@
 """Training and inference as two budgets. Pure.
 
-Training, or fine-tuning, is capital: paid once, written off in equal parts over the months in which the
-model serves. Inference is what calls cost. They answer different questions, so they are shown apart,
-and added up only where somebody asks for that.
+Training, or fine-tuning, is capital: paid once, written off in equal parts over the months in
+which the model serves. Inference is what calls cost. They answer different questions, so they are
+shown apart, and added up only where somebody asks for that.
 """
 
 from collections.abc import Iterable
