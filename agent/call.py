@@ -19,6 +19,7 @@ from agent.cost.bill import Bill
 from agent.engines import Engines, sampling_of
 from agent.guessing import Guessing
 from agent.menu import Choice, Menu
+from agent.outcome import outcome_of
 from agent.playout_gate import PlayoutGate
 from agent.records.record import CallRecord, EventRecord, TurnRecord
 from agent.records.store import CallStore
@@ -133,6 +134,8 @@ class Call:
         self._words_shown = ""
         self._interim_shown = False
         self._over = False
+        self._ended: CallRecord | None = None
+        """As it was recorded at its end; None: it is not."""
 
     # -- life
 
@@ -167,7 +170,7 @@ class Call:
     async def end(self, cause: HangupCause) -> None:
         """Leaves, unless the agent has left already, and records the call."""
         await self.leave()
-        record = self._record(cause)
+        record = self._ended = self._record(cause)
         self._store.end_call(record)
         self._tell(partial(_ended, watcher, record) for watcher in self._watchers)
         self.emit({"type": "call.ended", "cause": cause.value})
@@ -197,6 +200,10 @@ class Call:
         self.outcome, self.outcome_value_usd = outcome, value_usd
         worth = None if value_usd is None else str(value_usd)
         self.emit({"type": "outcome", "outcome": outcome, "value_usd": worth})
+        if self._ended is not None:
+            # Its line is still being taken down.
+            self._ended = replace(self._ended, outcome=outcome, outcome_value_usd=value_usd)
+            self._store.end_call(self._ended)
 
     # -- what the stages report
 
@@ -318,6 +325,8 @@ class Call:
             return False
         self.turn = turn
         self._words_shown = ""
+        if turn.choice is not None and turn.choice.outcome and turn.choice.transfer is None:
+            self.set_outcome(turn.choice.outcome, turn.choice.outcome_value_usd)
         self.gate.open()
         return True
 
@@ -506,7 +515,7 @@ class Call:
             profile=self.origin.profile,
             workflow=self.config.agent.workflow,
             tenant=self.config.agent.tenant,
-            outcome=self.outcome,
+            outcome=outcome_of(self.outcome, cause, usage.turns) if cause else self.outcome,
             outcome_value_usd=self.outcome_value_usd,
             recording=self.recording,
             devices=dict(self.engines.devices),

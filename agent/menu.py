@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 
 from agent.sections import MenuEntry
 
@@ -28,6 +29,10 @@ class Choice:
     introduce: bool = False
     """Whether the person is told of the caller first."""
     hang_up: bool = False
+    outcome: str = ""
+    """What comes of the call by it; empty: nothing is said of that. A transfer's counts once the
+    person has taken the call, any other as soon as it was chosen."""
+    outcome_value_usd: Decimal | None = None
 
 
 class Menu:
@@ -78,6 +83,11 @@ def said_with_keys(keys: str) -> str:
 
 
 def _choice(entry: MenuEntry) -> Choice:
+    does = _does(entry)
+    return replace(does, outcome=entry.outcome, outcome_value_usd=entry.outcome_value_usd)
+
+
+def _does(entry: MenuEntry) -> Choice:
     if entry.transfer is not None:
         return Choice(CONNECTING, transfer=entry.transfer, introduce=entry.introduce)
     if entry.hang_up:

@@ -191,6 +191,8 @@ class CallRun:
             return
         try:
             await self.transfer(choice.transfer, introduce=choice.introduce)
+            if choice.outcome:
+                self.call.set_outcome(choice.outcome, choice.outcome_value_usd)
         except TransferFailed as error:
             log.warning("call %s: %s", self.call.call_id, error)
             self.call.failed(str(error))

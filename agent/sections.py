@@ -111,6 +111,10 @@ class MenuEntry(Section):
     """The agent says this."""
     hang_up: bool = False
     """Ends the call."""
+    outcome: Label = ""
+    """What comes of the call by it, in reports, such as ``resolved``."""
+    outcome_value_usd: Decimal | None = None
+    """What that is worth to the business."""
 
     def faults(self, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         """A key does one thing."""
@@ -123,6 +127,8 @@ class MenuEntry(Section):
             )
         if self.introduce and self.transfer is None:
             yield "introduce", "goes with `transfer`"
+        if self.outcome_value_usd is not None and not self.outcome:
+            yield "outcome_value_usd", "goes with `outcome`"
 
 
 class AgentConfig(Section):

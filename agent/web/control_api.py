@@ -1,6 +1,13 @@
-"""What a program does to a call under way, whoever called whom: ``/v1/calls/ID/...``."""
+"""What a program does to a call, whoever called whom: ``/v1/calls/ID/...``.
 
+All but its outcome asks for a call under way.
+"""
+
+import asyncio
 import logging
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
@@ -9,12 +16,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agent.box import Box
 from agent.pipeline import CallRun, CannotDo
+from agent.records.record import EventRecord
 from agent.web.body import read_body
 from telephony.transport import TransferFailed
 
 log = logging.getLogger(__name__)
 
 BODY_LIMIT_BYTES = 4 * 1024
+MOST_USD = Decimal(10**9)
 
 
 class Transfer(BaseModel):
@@ -41,6 +50,16 @@ class Say(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     text: Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+class Outcome(BaseModel):
+    """The body of ``outcome``."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    outcome: Annotated[str, Field(max_length=80)]
+    """Empty takes back what was said."""
+    value_usd: Annotated[Decimal, Field(ge=-MOST_USD, le=MOST_USD)] | None = None
 
 
 Body = TypeVar("Body", bound=BaseModel)
@@ -102,7 +121,35 @@ def control_routes(box: Box) -> APIRouter:
             return _nobody(call_id)
         return await _done(call_id, run.hold(False), {"on_hold": False})
 
+    @routes.post("/outcome")
+    async def outcome(call_id: str, request: Request) -> Response:
+        """Says what came of a call, and what that is worth, also after the call."""
+        body = await _body(request, Outcome)
+        if not isinstance(body, Outcome):
+            return body
+        if (run := box.run_of(call_id)) is not None:
+            run.call.set_outcome(body.outcome, body.value_usd)
+        elif (refusal := await asyncio.to_thread(_said_afterwards, box, call_id, body)) is not None:
+            return refusal
+        worth = None if body.value_usd is None else str(body.value_usd)
+        return JSONResponse({"call_id": call_id, "outcome": body.outcome, "value_usd": worth})
+
     return routes
+
+
+def _said_afterwards(box: Box, call_id: str, body: Outcome) -> Response | None:
+    """Keeps the outcome of a call that is over; a refusal where there is none. Blocks."""
+    found = box.store.call(call_id)
+    if found is None or found[0].call_id != call_id:
+        return _error(404, f"no call {call_id[:40]!r}; GET /api/calls lists them")
+    record = found[0]
+    if record.cause is None:
+        return _error(409, f"call {call_id} is under way in another process; ask that one, or wait")
+    worth = None if body.value_usd is None else str(body.value_usd)
+    detail = {"outcome": body.outcome, "value_usd": worth}
+    box.store.end_call(replace(record, outcome=body.outcome, outcome_value_usd=body.value_usd))
+    box.store.add_event(EventRecord(call_id, datetime.now(UTC), "outcome", detail))
+    return None
 
 
 def _allowed(box: Box, run: CallRun, body: Transfer) -> str:
