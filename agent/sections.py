@@ -6,6 +6,7 @@ tree of all.
 
 import ipaddress
 from collections.abc import Iterator, Mapping
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -59,6 +61,18 @@ ThreadsWanted = Annotated[
 Name = Annotated[str, Field(min_length=1)]
 Label = Annotated[str, Field(max_length=80)]
 Dollars = Annotated[Decimal, Field(ge=0)]
+
+
+def _written_day(value: Any) -> Any:
+    """A day as TOML has it, which reaches the model as a table, or as text."""
+    text = value.get("date") if isinstance(value, dict) and len(value) == 1 else value
+    try:
+        return date.fromisoformat(text) if isinstance(text, str) else value
+    except ValueError:
+        raise ValueError("must be a day, such as 2026-11-30") from None
+
+
+Day = Annotated[date, BeforeValidator(_written_day)]
 
 
 class ConfigError(Exception):
@@ -316,6 +330,18 @@ class RecordsConfig(Section):
     """Folder for the sound of telephone calls; None records none."""
 
 
+class TrainingConfig(Section):
+    """A model that was trained or fine-tuned: capital, apart from what calls cost."""
+
+    cost_usd: Dollars
+    date: Day
+    """When it was paid."""
+    model: Label = ""
+    """Which version of which model came of it."""
+    months: Annotated[int, Field(ge=1, le=240)] = 12
+    """Over how many it is written off, that of ``date`` included."""
+
+
 class CostConfig(Section):
     """What the box costs: a row of the price book, and what differs from it here."""
 
@@ -337,6 +363,8 @@ class CostConfig(Section):
     """The price of a minute on the telephone line that calls come in by."""
     trunk_outbound: Name = "telnyx-sip-outbound"
     """The same of calls that the box places."""
+    training: dict[Name, TrainingConfig] = {}
+    """What training and fine-tuning cost, by name."""
 
 
 def is_loopback(host: str) -> bool:
