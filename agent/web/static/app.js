@@ -40,6 +40,7 @@ const cost = new Cost({
   panel: $("cost-panel"),
   owned: $("cost-owned"),
   basis: $("cost-basis"),
+  verdict: $("cost-verdict"),
   rented: $("cost-rented"),
   asOf: $("cost-as-of"),
   empty: $("cost-empty"),

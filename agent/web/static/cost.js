@@ -8,7 +8,7 @@ const STAGES = {
   llm: "Language model",
   tts: "Speech synthesis",
   idle: "Idle time",
-  discarded: "Guesses thrown away",
+  discarded: "Work thrown away",
   trunk: "Trunk",
   telephony: "Telephone line",
   platform: "Platform fee",
@@ -36,9 +36,10 @@ export function stageLabel(stage) {
 export class Cost {
   #view;
   #owned;
+  #views;
   #rented = new Map();
 
-  /** `view`: elements `{panel, owned, basis, rented, asOf, empty}`. */
+  /** `view`: elements `{panel, owned, basis, verdict, rented, asOf, empty}`. */
   constructor(view) {
     this.#view = view;
     this.begin();
@@ -51,6 +52,7 @@ export class Cost {
     this.#view.rented.replaceChildren();
     this.#rented.clear();
     this.#owned = new Line("This box", "owned");
+    this.#views = new ViewTable(this.#owned.element);
     this.#view.owned.append(this.#owned.element);
   }
 
@@ -59,8 +61,10 @@ export class Cost {
     const totals = [event.owned, ...event.rented].map((side) => side.total_usd ?? 0);
     const scaleUsd = Math.max(...totals);
     this.#owned.show(event.owned, event.call_s, scaleUsd);
+    this.#owned.stages.hidden = this.#views.show(event.owned.views, event.call_s);
     this.#view.owned.dataset.usd = event.owned.total_usd ?? "";
     this.#view.basis.textContent = basis(event.owned);
+    this.#view.verdict.textContent = verdict(event.owned, event.rented);
     const gone = new Set(this.#rented.keys());
     for (const side of event.rented) {
       gone.delete(side.stack);
@@ -87,6 +91,92 @@ export class Cost {
     this.#rented.get(stack).element.parentElement.remove();
     this.#rented.delete(stack);
   }
+}
+
+/** The same call in every view of the box's cost: a column a view, a row a stage. */
+class ViewTable {
+  constructor(parent) {
+    this.table = child(parent, "table", "price-views");
+    this.table.hidden = true;
+    child(this.table, "caption", "unseen").textContent =
+      "This call on this box: each stage in each view";
+    this.head = child(child(this.table, "thead"), "tr");
+    this.body = child(this.table, "tbody");
+    this.foot = child(this.table, "tfoot");
+  }
+
+  /** Says whether there is anything to show: a box may tell of one view alone. */
+  show(views, callS) {
+    this.table.hidden = !views?.length;
+    if (this.table.hidden) return false;
+    this.head.replaceChildren();
+    child(this.head, "td");
+    for (const view of views) {
+      const head = child(this.head, "th");
+      head.scope = "col";
+      head.textContent = viewLabel(view.view);
+      child(head, "small").textContent = sharedBy(view);
+    }
+    const stages = [...new Set(views.flatMap((view) => Object.keys(view.lines)))];
+    this.body.replaceChildren(
+      ...stages.map((stage) =>
+        row(
+          stageLabel(stage),
+          views.map((view) => amount(view, view.lines[stage])),
+          stage,
+        ),
+      ),
+    );
+    this.foot.replaceChildren(
+      row("Total", views.map((view) => amount(view, view.total_usd)), "total"),
+      row(
+        "A minute",
+        views.map((view) => amount(view, perMinute(view.total_usd, callS))),
+        "minute",
+      ),
+    );
+    return true;
+  }
+}
+
+function row(name, amounts, stage) {
+  const line = document.createElement("tr");
+  line.dataset.line = stage;
+  const head = child(line, "th");
+  head.scope = "row";
+  head.textContent = name;
+  for (const text of amounts) {
+    child(line, "td", /\$/.test(text) ? "" : "unknown").textContent = text;
+  }
+  return line;
+}
+
+/** A view without lines was not measured, which is not the same as an unknown price. */
+function amount(view, usd) {
+  return Object.keys(view.lines).length ? formatUsd(usd) : "–";
+}
+
+export function viewLabel(view) {
+  return view.replace(/^./, (c) => c.toUpperCase());
+}
+
+function sharedBy({ view, calls, lines }) {
+  if (view === "marginal") return "one call more";
+  if (!Object.keys(lines).length || calls === null) return "not measured yet";
+  const number = Number(calls.toPrecision(2));
+  return number === 1 ? "1 call at once" : `${number} calls at once`;
+}
+
+/** Which side is cheaper, whichever it is; a stack with an unknown price is not compared. */
+export function verdict(owned, rented) {
+  if (owned.total_usd === null || owned.total_usd === undefined) return "";
+  const known = rented.filter((side) => side.total_usd !== null);
+  if (!known.length) return "";
+  const dearer = known.filter((side) => side.total_usd > owned.total_usd).length;
+  const unknown = rented.length - known.length;
+  const of = `${dearer} of ${known.length} ${known.length === 1 ? "stack" : "stacks"}`;
+  const rest = unknown ? `; ${unknown} cannot be compared, for a price is not known` : "";
+  return `So far this box is cheaper than ${of} below${rest}.`;
 }
 
 /** One stack's total as a bar, its stages folded under it. */
@@ -119,8 +209,10 @@ class Line {
 }
 
 /** On what hardware the box's own figure stands, as far as the box tells. */
-function basis({ hardware, view, assumed }) {
-  const sentences = [hardware && `Priced as ${hardware}`, view].filter(Boolean).join("; ");
+function basis({ hardware, view, assumed, energy }) {
+  const measured = energy && `energy ${energy}`;
+  const parts = [hardware && `Priced as ${hardware}`, view, measured];
+  const sentences = parts.filter(Boolean).join("; ");
   if (!assumed?.length) return sentences && `${sentences}.`;
   const names = assumed.map((name) => name.replaceAll("_", " ").replace(/ usd$/, " price"));
   return `${sentences}. Assumed, not measured: ${names.join(", ")}.`;
