@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,6 +61,8 @@ class Box:
         """Told of every call; those that are there when it begins."""
         self.gates: list[Gate] = []
         """Asked before a call is admitted, in order."""
+        self.refusals: Counter[str] = Counter()
+        """Callers who got no place, by door; each door counts its own."""
         self.outbound: Outbound | None = None
         """Places calls; None where no door does."""
         self.waiting_room = WaitingRoom(

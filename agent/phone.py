@@ -99,6 +99,8 @@ class Phone:
             await self._take(ringing, inbound)
         except BoxFull as full:
             log.warning("call from %s refused: %s", ringing.caller, full)
+            if self._box is not None:
+                self._box.refusals["sip"] += 1
             await ringing.reject(503, "Service Unavailable", RETRY_AFTER_S)
         except CallGone as gone:
             log.info("call from %s: %s", ringing.caller, gone)

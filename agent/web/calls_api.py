@@ -66,6 +66,7 @@ def calls_routes(box: Box) -> APIRouter:
         except DialRefused as refused:
             return _error(STATUS_OF[refused.fault], str(refused))
         except BoxFull as full:
+            box.refusals["outbound"] += 1
             return _error(503, str(full), RETRY_HEADERS)
         if wait:
             await box.outbound.settled(call)

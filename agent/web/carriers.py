@@ -77,6 +77,7 @@ class _Door:
                 token = self._tickets.issue(call, time.monotonic())
                 markup = carrier.connect(call, self._stream_url(name, token))
             else:
+                self._box.refusals[name] += 1
                 log.warning("a call from %s was refused: every place is taken", name)
                 markup = carrier.busy()
         except AlreadyBegun as error:
@@ -136,6 +137,7 @@ class _Door:
                 origin = Origin(dialled=call.dialled, profile=profile)
                 await self._box.take(line, origin)
             except BoxFull as error:
+                self._box.refusals[name] += 1
                 await _refuse(socket, name, TRY_AGAIN_LATER, str(error))
             except CallGone as gone:
                 log.info("call from %s over %s: %s", call.caller, name, gone)

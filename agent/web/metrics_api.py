@@ -1,0 +1,30 @@
+"""``GET /metrics``: what Prometheus scrapes."""
+
+import asyncio
+
+from fastapi import APIRouter, Request, Response
+
+from agent.box import Box
+from agent.metrics.box_metrics import engines_of, money_of, places_of, process_of
+from agent.metrics.call_metrics import CallMetrics
+from agent.metrics.exposition import written
+
+
+def metrics_routes(box: Box) -> APIRouter:
+    """The route; `agent.web.server` asks for the token before it. Watches the box's calls from
+    here on."""
+    routes = APIRouter()
+    calls = CallMetrics()
+    box.watchers.append(calls)
+
+    @routes.get("/metrics")
+    async def metrics(request: Request) -> Response:
+        # Gathered on the loop that changes it, in a millisecond; written beside it.
+        families = [*calls.families(), *places_of(box), *engines_of(box), *money_of(box)]
+        accept = request.headers.get("Accept", "")
+        body, content_type = await asyncio.to_thread(
+            lambda: written([*families, *process_of()], accept)
+        )
+        return Response(body, headers={"Content-Type": content_type})
+
+    return routes
