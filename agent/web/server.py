@@ -1,7 +1,6 @@
 """The HTTP interface: the page, offers, status and call records."""
 
 import asyncio
-import hmac
 import json
 import logging
 from collections.abc import Awaitable, Callable, Iterator
@@ -27,6 +26,9 @@ from agent.web.carrier_messages import MESSAGE_LIMIT_BYTES
 from agent.web.carriers import WEBHOOKS, carrier_routes
 from agent.web.control_api import control_routes
 from agent.web.listener import listen
+from agent.web.login import Access
+from agent.web.metrics_api import metrics_routes
+from agent.web.records_api import records_routes
 from agent.web.webrtc import BadOffer, answer_offer
 
 log = logging.getLogger(__name__)
@@ -43,7 +45,7 @@ SECURITY_HEADERS = {
     "Permissions-Policy": "microphone=(self)",
     "Cache-Control": "no-cache",
 }
-GUARDED = ("/api/", "/v1/")
+GUARDED = ("/api/", "/v1/", "/metrics")
 """What the token opens, where there is one."""
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -54,10 +56,11 @@ def make_app(box: Box) -> FastAPI:
     """The application over one box."""
     app = FastAPI(title="Offhook", version=version("offhook"), docs_url=None, redoc_url=None)
     config = box.config
+    access = Access(config.server)
 
     @app.middleware("http")
     async def guard(request: Request, call_next: Next) -> Response:
-        refused = _refusal(request, config)
+        refused = _refusal(request, config, access)
         response = refused if refused is not None else await call_next(request)
         for name, value in SECURITY_HEADERS.items():
             response.headers.setdefault(name, value)
@@ -93,6 +96,7 @@ def make_app(box: Box) -> FastAPI:
         except BadOffer as error:
             return _error(400, str(error))
         except BoxFull as error:
+            box.refusals["webrtc"] += 1
             return _error(503, str(error), RETRY_HEADERS)
 
     @app.get("/api/calls")
@@ -101,9 +105,12 @@ def make_app(box: Box) -> FastAPI:
         now = to_text(datetime.now(UTC))
         return {"calls": [record.to_json() for record in records], "now": now}
 
+    app.include_router(access.routes())
+    app.include_router(records_routes(box))
     app.include_router(carrier_routes(box))
     app.include_router(calls_routes(box))
     app.include_router(control_routes(box))
+    app.include_router(metrics_routes(box))
     app.mount("/", StaticFiles(directory=str(_static()), html=True), name="page")
     return app
 
@@ -164,28 +171,26 @@ class _QuietServer(uvicorn.Server):
         yield
 
 
-def _refusal(request: Request, config: Config) -> Response | None:
+def _refusal(request: Request, config: Config, access: Access) -> Response | None:
     """Why this request is not served, if so.
 
     On loopback the Host header must name loopback, or a hostile page could reach the box
     through a name that it makes resolve here (DNS rebinding); nor may such a page take the
     box's places by posting offers from its own origin. Off loopback the interface asks
-    for the token; the page itself, which holds no secret, is open. A carrier's webhook comes
-    by the name of the proxy before the box, and is let in by its signature alone.
+    for the token, or a session that began with it; the pages themselves, which hold no secret,
+    are open. A carrier's webhook comes by the name of the proxy before the box, and is let in by
+    its signature alone.
     """
     if request.method == "POST" and request.url.path in WEBHOOKS:
         return None
-    token = config.server.token
     names = LOOPBACK_NAMES | {config.server.host}
     if is_loopback(config.server.host) and request.url.hostname not in names:
         return _error(403, f"this box answers to localhost, not to {request.url.hostname}")
     origin = request.headers.get("Origin")
     if origin is not None and urlsplit(origin).netloc != request.headers.get("Host"):
         return _error(403, f"this box answers its own page, not one of {origin}")
-    if token is not None and request.url.path.startswith(GUARDED):
-        shown = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if not hmac.compare_digest(shown.encode(), token.get_secret_value().encode()):
-            return _error(401, "show the box's token: Authorization: Bearer TOKEN")
+    if request.url.path.startswith(GUARDED):
+        return access.refusal(request)
     return None
 
 
