@@ -23,6 +23,7 @@ from agent.outcome import outcome_of
 from agent.playout_gate import PlayoutGate
 from agent.records.record import CallRecord, EventRecord, TurnRecord
 from agent.records.store import CallStore
+from agent.redaction import Redaction
 from agent.turn import Turn
 from agent.usage import Usage
 from telephony.transport import HangupCause
@@ -125,6 +126,7 @@ class Call:
         self._emit = emit
         self._watchers = watchers
         self._store = store
+        self._redaction = Redaction(config.records.redact)
         self._bill = bill
         self._started_at = datetime.now(UTC)
         self._turns = 0
@@ -408,8 +410,8 @@ class Call:
         record = TurnRecord(
             call_id=self.call_id,
             turn=turn.number,
-            heard=turn.heard,
-            answer=turn.heard_answer,
+            heard=self._redaction.text(turn.heard),
+            answer=self._redaction.text(turn.heard_answer),
             interrupted=turn.interrupted,
             trace=trace,
             usage=usage,
@@ -460,7 +462,7 @@ class Call:
     def emit(self, event: dict[str, Any]) -> None:
         """Sends one event to whoever watches, and keeps what a record tells of."""
         if event["type"] in KEPT_EVENTS:
-            detail = {key: value for key, value in event.items() if key != "type"}
+            detail = self._redaction.event({k: v for k, v in event.items() if k != "type"})
             at = datetime.now(UTC)
             self._store.add_event(EventRecord(self.call_id, at, event["type"], detail))
         self._emit(event)

@@ -23,6 +23,7 @@ from pydantic import (
     WrapValidator,
 )
 
+from agent.redaction import Redacted
 from agent.threads import Threads, Wanted, cores_here, share
 
 SYSTEM_PROMPT = (
@@ -327,7 +328,13 @@ class RecordsConfig(Section):
     path: Path = Path("~/.local/share/offhook/calls.sqlite3")
     """SQLite file; unless given, under ``$OFFHOOK_HOME`` or ``$XDG_DATA_HOME`` where set."""
     audio: Annotated[Path, AfterValidator(Path.expanduser)] | None = None
-    """Folder for the sound of telephone calls; None records none."""
+    """Folder for the sound of calls; None records none."""
+    consent: str = "This call is recorded."
+    """Said before a recording begins; empty: nothing is."""
+    keep_days: Annotated[float, Field(gt=0, le=36500, allow_inf_nan=False)] | None = None
+    """Calls begun longer ago are deleted, sound and all; None keeps them."""
+    redact: tuple[Redacted, ...] = ()
+    """What is taken out of transcripts, events and logs before they are written."""
 
 
 class TrainingConfig(Section):

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from agent.box import Box
 from agent.config import Config
 from agent.engines import Progress as ReportProgress
+from agent.logs import redact_logs
 from agent.stop_signal import stop_signal
 from agent.web.server import WebServer
 from telephony.sip_error import SipError, refuse_other_systems
@@ -55,6 +56,7 @@ async def open_box(
         phone = _phone(config, environ)
         box = await _load_in_thread(config, environ, progress)
         async with box:
+            redact_logs(config.records.redact)
             await server.start(box)
             try:
                 if phone is not None:
