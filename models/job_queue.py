@@ -16,6 +16,7 @@ Every job has a deadline, the moment its caller would hear silence, and the near
 
 import math
 from bisect import bisect_left, insort
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from itertools import count
@@ -99,6 +100,11 @@ class JobQueue(Generic[P]):
     def waiting(self) -> int:
         """Jobs not yet taken."""
         return len(self._ordinary) + len(self._guesses)
+
+    @property
+    def waiting_by_kind(self) -> dict[str, int]:
+        """The same by kind; kinds of which none waits are left out."""
+        return dict(Counter(entry[2].kind for entry in (*self._ordinary, *self._guesses)))
 
     @property
     def running(self) -> int:

@@ -128,6 +128,23 @@ class Schedule:
         with self._ready:
             return self._queue.waiting
 
+    @property
+    def waiting_by_kind(self) -> dict[str, int]:
+        """The same by kind; kinds of which none waits are left out."""
+        with self._ready:
+            return self._queue.waiting_by_kind
+
+    @property
+    def running(self) -> int:
+        """Runs under way, one a worker."""
+        with self._ready:
+            return self._queue.running
+
+    @property
+    def rules(self) -> QueueRules:
+        """How many workers there are, and how many jobs may wait."""
+        return self._queue.rules
+
     def load(self, now_s: float) -> float:
         """The share of the last seconds that the workers worked, 0 to 1."""
         with self._ready:

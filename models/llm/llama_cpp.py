@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Literal
@@ -38,6 +39,7 @@ from models.llm.llama_native import LlamaContext, LlamaModel, LlamaSampler, Nati
 from models.llm.prompt import ChatTemplate, Prompter
 from models.llm.prompt_threads import PromptThreads, Reading
 from models.llm.spoken_text import SpokenText
+from models.llm.step_figures import StepFigures
 from models.thread_name import name_thread
 from models.thread_priority import give_way
 
@@ -105,6 +107,8 @@ class _Place:
         """The longest answer that was asked for last."""
         self.prepared_s = 0.0
         """Spent on preparing the next prompt, billed to the next answer."""
+        self.busy_s = 0.0
+        """Spent on it in all, for whatever."""
 
 
 class LlamaConversation(Conversation):
@@ -115,6 +119,11 @@ class LlamaConversation(Conversation):
         self._place = place
         self._closed = False
         self._running: _Answer | None = None
+
+    @property
+    def busy_s(self) -> float:
+        """Seconds of the engine's time so far: whole steps alone, its share of those it shared."""
+        return self._place.busy_s
 
     def generate(
         self,
@@ -222,6 +231,11 @@ class LlamaCpp(LanguageModel):
         self._closing = False
         self._looks = self._working = False
         self._busy_share = BusyShare()
+        self._figures = StepFigures(
+            weights_bytes=path.stat().st_size,
+            places=max_conversations,
+            cells=self._context.cells,
+        )
         self._threads = threads
         cores = os.cpu_count() or 1
         self._prompt_threads = PromptThreads(threads, prompt_threads or threads, cores)
@@ -269,6 +283,13 @@ class LlamaCpp(LanguageModel):
         with self._wake:
             return self._busy_share.at(now_s)
 
+    def figures(self) -> StepFigures:
+        """What it has done so far."""
+        with self._wake:
+            places = list(self._places.values())
+            answering = sum(place.answer is not None for place in places)
+            return replace(self._figures, open=len(places), answering=answering)
+
     def settled(self, limit_s: float) -> bool:
         """Waits until all that was asked for is done; False if it is not within ``limit_s``."""
         with self._wake:
@@ -306,7 +327,9 @@ class LlamaCpp(LanguageModel):
             if not isinstance(error, EngineError):
                 log.exception("%s: a prompt could not be made", self.name)
             self._end(place, "error", error)
-        answer.busy_s += time.perf_counter() - started
+        spent_s = time.perf_counter() - started
+        answer.busy_s += spent_s
+        place.busy_s += spent_s
 
     def begin_preparing(self, place: _Place, messages: Sequence[Message]) -> None:
         """Queues a prompt that is only evaluated."""
@@ -452,10 +475,15 @@ class LlamaCpp(LanguageModel):
             self._accept(place, token)
 
     def _bill(self, shares: Sequence[Share], elapsed_s: float) -> None:
-        per_token_s = elapsed_s / sum(len(share.tokens) for share in shares)
+        tokens = sum(len(share.tokens) for share in shares)
+        with self._wake:
+            self._figures.stepped(len(shares), tokens, elapsed_s)
+            self._figures.cells_used = self._cache.capacity - self._cache.free
+        per_token_s = elapsed_s / tokens
         for share in shares:
             place = self._owners[share.job]
             spent_s = per_token_s * len(share.tokens)
+            place.busy_s += spent_s
             if place.answer is not None:
                 place.answer.busy_s += spent_s
             else:
