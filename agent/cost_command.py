@@ -15,11 +15,13 @@ utilisation, at capacity), and on rented stacks by their own rules of billing.
   offhook cost break-even   from how many minutes a month on owning beats renting, and how many
                             boxes the recorded traffic needs
   offhook cost claims       the founding articles' claims, each with formula, inputs and verdict
+  offhook cost plan         training and inference as two budgets, month by month
 
 docs/costs.md has every formula. Prices of your own: `book` in [cost].
 """
 
 BY = ("call", "caller", "profile", "workflow", "outcome", "trunk", "tenant", "door", "day")
+VIEWS = ("marginal", "utilisation", "capacity")
 BLOCKING = 0.01
 """Of the busy hour's calls, how many may be refused."""
 
@@ -64,13 +66,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="recorded calls by caller, profile, workflow, outcome, trunk or day, owned and rented",
     )
     report.add_argument(
-        "--by", choices=BY, default="day", help="what calls are grouped by (default: day)"
-    )
-    report.add_argument(
-        "--view",
-        choices=("marginal", "utilisation", "capacity"),
-        default="utilisation",
-        help="which share of the box a call pays for (default: utilisation)",
+        "--by",
+        choices=(*BY, "stack"),
+        default="day",
+        help="what calls are grouped by; stack: all of them, on this box and on each rented stack "
+        "(default: day)",
     )
     report.add_argument(
         "--format",
@@ -78,8 +78,25 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         default="table",
         help="focus: the FinOps Foundation's cost and usage columns, a row a line of a call's bill",
     )
+    plan = kinds.add_parser(
+        "plan",
+        help="training and inference as two budgets, month by month",
+        description="Training is entered as [cost.training.NAME]: cost_usd, date, model, months. "
+        "It is written off in equal parts, and shown apart from what calls cost.",
+    )
+    plan.add_argument(
+        "--blend", action="store_true", help="add both up, too, and show a minute with training in"
+    )
+    for command in (report, plan):
+        command.add_argument(
+            "--view",
+            choices=VIEWS,
+            default="utilisation",
+            help="which share of the box a call pays for (default: utilisation)",
+        )
     for command, module in (
         (report, "report_command"),
+        (plan, "plan_command"),
         (machine, "machine_command"),
         (break_even, "break_even_command"),
         (claims, "claims_command"),

@@ -13,10 +13,10 @@ from typing import Any
 from agent.config import Config, load_config
 from agent.cost.bill import Bill
 from agent.cost.measured import Measured, measure
-from agent.records.history import recent_calls
+from agent.cost.owned import View
+from agent.records import history
 from agent.records.record import CallRecord
 
-MOST_CALLS = 1_000_000
 NOTHING = "no call that is over is recorded yet; place one: offhook demo --once"
 
 
@@ -35,14 +35,8 @@ class Asked:
     def of(cls, args: argparse.Namespace) -> "Asked":
         """Reads settings, price book and records. Raises ConfigError and StoreError."""
         config = load_config(getattr(args, "config", None), os.environ)
-        path = config.records.path.expanduser()
-        stored = recent_calls(path, MOST_CALLS) if path.exists() else []
-        records = [
-            each
-            for each in stored
-            if (args.since is None or each.started_at >= args.since)
-            and (args.until is None or each.started_at < args.until)
-        ]
+        source = history.records_source(config.records, os.environ)
+        records = list(history.calls(source, since=args.since, until=args.until))
         return cls(config, Bill.load(config), records, args.since, args.until)
 
     def measured(self) -> Measured | None:
@@ -53,6 +47,11 @@ class Asked:
         now = datetime.now(UTC)
         ends_at = None if self.since is None else min(self.until or now, now)
         return measure(self.records, self.bill, self.since, ends_at)
+
+
+def view_named(name: str) -> View:
+    """A view by its short name, as options write it: marginal, utilisation, capacity."""
+    return next(view for view in View if view.name.lower() == name)
 
 
 def dollars(usd: Decimal | None, places: int = 4) -> str:

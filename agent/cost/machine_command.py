@@ -11,6 +11,7 @@ from rich.table import Column, Table
 from agent.cost.ask import NOTHING, Asked, dollars, write_json
 from agent.cost.measured import Measured
 from agent.cost.owned import LINES, View, energy_is_modelled
+from agent.cost.quality import quality_note
 
 PARTS = ("telephony", "stt", "llm", "tts", "platform")
 
@@ -33,6 +34,7 @@ def run(args: argparse.Namespace, asked: Asked) -> int:
         console.print(f"assumed, not measured: {', '.join(box.hardware.assumed)}")
     console.print(owned_table(measured))
     console.print(rented_table(measured))
+    console.print(quality_note(asked.config), markup=False, highlight=False)
     write_json(args.json, to_json(asked, measured))
     return 0
 
@@ -82,6 +84,8 @@ def to_json(asked: Asked, measured: Measured) -> dict[str, Any]:
         "mean_calls": measured.mean_calls,
         "capacity_calls": asked.bill.capacity_calls,
         "hardware": asked.bill.box.name,
+        "energy": "modelled" if energy_is_modelled(measured.usage) else "measured",
+        "note": quality_note(asked.config),
         "assumed": list(asked.bill.box.hardware.assumed),
         "owned": [
             {

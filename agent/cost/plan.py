@@ -34,6 +34,12 @@ class Training:
         # What rounding left over.
         return self.cost_usd - part * (self.months - 1)
 
+    def written_off_until_usd(self, day: date) -> Decimal:
+        """The parts of all months up to that of ``day``, which counts whole."""
+        months = min(self.months, months_between(self.paid, day) + 1)
+        parts = (self.written_off_usd(later(first_of(self.paid), n)) for n in range(months))
+        return sum(parts, Decimal(0))
+
 
 @dataclass(frozen=True, slots=True)
 class Month:

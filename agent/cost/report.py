@@ -34,6 +34,8 @@ class Group:
     measured: Measured
     value_usd: Decimal | None
     """What their outcomes are worth, as far as anybody said; None: nobody did."""
+    callers: int
+    """Different ones; all that told no number are one."""
 
     @property
     def turns(self) -> int:
@@ -49,6 +51,17 @@ class Group:
         """An answer, here; None where it is not known, or nothing was answered."""
         total = self.owned_usd(view)
         return None if total is None or not self.turns else total / self.turns
+
+    def owned_usd_per_call(self, view: View) -> Decimal | None:
+        """A call, here; None where it is not known."""
+        total = self.owned_usd(view)
+        return None if total is None else total / self.measured.calls
+
+    def net_usd(self, view: View) -> Decimal | None:
+        """What outcomes are worth, less what the calls cost here; None where either is not
+        known."""
+        total = self.owned_usd(view)
+        return None if total is None or self.value_usd is None else self.value_usd - total
 
     def rented_usd(self, stack: str) -> Decimal | None:
         """All of it, rented; None where a price is not known."""
@@ -73,15 +86,20 @@ def report(records: Iterable[CallRecord], bill: Bill, by: str, together: Measure
         if record.ended_at is not None and record.usage.call_s > 0:
             grouped.setdefault(name_of(record) or NOBODY, []).append(record)
     groups = [
-        Group(name, measured, _value(calls))
+        Group(name, measured, _value(calls), _callers(calls))
         for name, calls in grouped.items()
         if (measured := measure(calls, bill, mean_calls=together.mean_calls)) is not None
     ]
     groups.sort(key=lambda group: group.owned_usd(View.UTILISATION) or 0, reverse=True)
     everything = [call for calls in grouped.values() for call in calls]
-    return Report(by, tuple(groups), Group("all", together, _value(everything)))
+    total = Group("all", together, _value(everything), _callers(everything))
+    return Report(by, tuple(groups), total)
 
 
 def _value(calls: Iterable[CallRecord]) -> Decimal | None:
     values = [each.outcome_value_usd for each in calls if each.outcome_value_usd is not None]
     return sum(values, Decimal(0)) if values else None
+
+
+def _callers(calls: Iterable[CallRecord]) -> int:
+    return len({each.caller for each in calls})

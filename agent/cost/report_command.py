@@ -1,33 +1,26 @@
-"""`offhook cost report`: recorded calls, grouped, owned against rented."""
+"""`offhook cost report`: recorded calls, grouped, owned against each rented stack."""
 
 import argparse
-import csv
-import io
 import json
 import sys
-from decimal import Decimal
 from typing import Any
 
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from agent.cost.ask import NOTHING, Asked, dollars, write_json
+from agent.cost.ask import NOTHING, Asked, dollars, view_named, write_json
 from agent.cost.focus import focus_csv
 from agent.cost.owned import View
+from agent.cost.quality import quality_note
 from agent.cost.report import Group, Report, report
+from agent.cost.report_file import groups_csv, groups_json, stacks_csv, stacks_json
+from agent.cost.stacks import StackRow, stack_rows
 
-COLUMNS = (
-    "calls",
-    "minutes",
-    "turns",
-    "marginal_usd",
-    "utilisation_usd",
-    "capacity_usd",
-    "utilisation_usd_per_min",
-    "utilisation_usd_per_turn",
-    "value_usd",
-)
+BY_STACK = "stack"
+"""Not what calls are grouped by, but where they might have been."""
+EVERYTHING = "outcome"
+"""Grouped by this for their total alone."""
 
 
 def run(args: argparse.Namespace, asked: Asked) -> int:
@@ -36,102 +29,106 @@ def run(args: argparse.Namespace, asked: Asked) -> int:
     if together is None:
         print(f"offhook: {NOTHING}", file=sys.stderr)
         return 1
-    view = next(each for each in View if each.name.lower() == args.view)
-    made = report(asked.records, asked.bill, args.by, together)
+    view = view_named(args.view)
+    by_stack = args.by == BY_STACK
+    made = report(asked.records, asked.bill, EVERYTHING if by_stack else args.by, together)
+    rows = stack_rows(made.total, view)
+    note = quality_note(asked.config)
+    body = stacks_json(rows, view, note) if by_stack else groups_json(made, view, note)
     match args.format:
         case "focus":
-            print(focus_csv(asked.records, view, asked.bill.box.name), end="")
+            print(focus_csv(asked.records, asked.bill, view, together.mean_calls), end="")
         case "csv":
-            print(to_csv(made), end="")
+            print(stacks_csv(rows) if by_stack else groups_csv(made), end="")
         case "json":
-            print(json.dumps(to_json(made), indent=2, default=str))
+            print(json.dumps(body, indent=2, default=str))
         case _:
-            Console(soft_wrap=not sys.stdout.isatty()).print(report_table(made, view))
-    write_json(args.json, to_json(made))
+            _print(made, rows, view, note, by_stack=by_stack)
+    write_json(args.json, body)
     return 0
 
 
 def report_table(made: Report, view: View) -> Table:
-    """A row a group; the cheapest and the dearest stack beside it."""
+    """A row a group, and all of them together."""
+    names = ("calls", "minutes", "turns", "here", "a minute", "a turn", "a call", "value", "net")
     table = Table(
         made.by,
-        *(
-            Column(name, justify="right")
-            for name in ("calls", "minutes", "turns", "here", "a minute", "a turn", "value")
-        ),
-        Column("cheapest rented", justify="right"),
-        Column("dearest rented", justify="right"),
-        title=f"Dollars {view.value}",
+        *(Column(name, justify="right") for name in names),
+        title=f"Dollars on this box, {view.value}",
     )
     for group in (*made.groups, made.total):
         if group is made.total:
             table.add_section()
-        known = [usd for stack in group.measured.rented if (usd := group.rented_usd(stack))]
-        table.add_row(
-            # Text: what a caller is called must not be read as the terminal's markup.
-            Text(group.name),
-            str(group.measured.calls),
-            f"{group.measured.minutes:.1f}",
-            str(group.turns),
-            dollars(group.owned_usd(view)),
-            dollars(group.measured.owned_usd_per_min(view)),
-            dollars(group.owned_usd_per_turn(view)),
-            "-" if group.value_usd is None else dollars(group.value_usd, 2),
-            dollars(min(known, default=None)),
-            dollars(max(known, default=None)),
-        )
+        table.add_row(*_cells(group, view))
     return table
 
 
-def to_csv(made: Report) -> str:
-    """A row a group and a column a stack; an unknown cost is an empty cell."""
-    stacks = list(made.total.measured.rented)
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([made.by, *COLUMNS, *(f"rented_usd: {stack}" for stack in stacks)])
-    for group in made.groups:
-        row = _row(group)
-        rented = (group.rented_usd(stack) for stack in stacks)
-        writer.writerow([group.name, *(_cell(row[name]) for name in COLUMNS), *map(_cell, rented)])
-    return out.getvalue()
+def rented_table(made: Report, view: View) -> Table:
+    """A row a stack and a column a group: what the same calls would have cost there."""
+    groups = [*made.groups[:MOST_COLUMNS], made.total]
+    table = Table(
+        "the same calls, rented",
+        # Text: what a caller is called must not be read as the terminal's markup.
+        *(Column(Text(group.name), justify="right") for group in groups),
+    )
+    table.add_row(f"this box, {view.value}", *(dollars(g.owned_usd(view)) for g in groups))
+    table.add_section()
+    for row in stack_rows(made.total, view):
+        if row.kind == "rented":
+            table.add_row(Text(row.name), *(dollars(g.rented_usd(row.name)) for g in groups))
+    return table
 
 
-def to_json(made: Report) -> dict[str, Any]:
-    """The same with every line; dollars as exact text, null where not known."""
-    return {
-        "by": made.by,
-        "groups": [_group_json(group) for group in made.groups],
-        "total": _group_json(made.total),
-    }
+MOST_COLUMNS = 4
+"""More groups than that no terminal shows beside each other; CSV and JSON have all."""
 
 
-def _group_json(group: Group) -> dict[str, Any]:
-    return {
-        "name": group.name,
-        **_row(group),
-        "owned": {
-            view.value: None if cost is None else dict(cost.lines_usd)
-            for view, cost in group.measured.owned.items()
-        },
-        "rented_usd": {stack: group.rented_usd(stack) for stack in group.measured.rented},
-    }
+def stacks_table(rows: list[StackRow], view: View) -> Table:
+    """A row a way to have had all of these calls."""
+    names = ("dollars", "a minute", "a turn", "a call", "a caller", "times this box")
+    table = Table(
+        "all of these calls",
+        *(Column(name, justify="right") for name in names),
+        title=f"This box in three views, and rented; times this box {view.value}",
+    )
+    kind = ""
+    for row in rows:
+        if kind and row.kind != kind:
+            table.add_section()
+        kind = row.kind
+        amounts = (
+            row.usd,
+            row.usd_per_min,
+            row.usd_per_turn,
+            row.usd_per_call,
+            row.usd_per_caller,
+        )
+        times = "unknown" if row.times_owned is None else f"{row.times_owned:.2f}"
+        name = f"this box, {row.name}" if row.kind == "owned" else row.name
+        table.add_row(Text(name), *(dollars(usd) for usd in amounts), times)
+    return table
 
 
-def _row(group: Group) -> dict[str, Decimal | int | None]:
-    return {
-        "calls": group.measured.calls,
-        "minutes": group.measured.minutes,
-        "turns": group.turns,
-        "marginal_usd": group.owned_usd(View.MARGINAL),
-        "utilisation_usd": group.owned_usd(View.UTILISATION),
-        "capacity_usd": group.owned_usd(View.CAPACITY),
-        "utilisation_usd_per_min": group.measured.owned_usd_per_min(View.UTILISATION),
-        "utilisation_usd_per_turn": group.owned_usd_per_turn(View.UTILISATION),
-        "value_usd": group.value_usd,
-    }
+def _cells(group: Group, view: View) -> list[Any]:
+    return [
+        Text(group.name),
+        str(group.measured.calls),
+        f"{group.measured.minutes:.1f}",
+        str(group.turns),
+        dollars(group.owned_usd(view)),
+        dollars(group.measured.owned_usd_per_min(view)),
+        dollars(group.owned_usd_per_turn(view)) if group.turns else "-",
+        dollars(group.owned_usd_per_call(view)),
+        "-" if group.value_usd is None else dollars(group.value_usd, 2),
+        "-" if group.value_usd is None else dollars(group.net_usd(view), 2),
+    ]
 
 
-def _cell(value: Decimal | int | None) -> str:
-    if value is None:
-        return ""
-    return str(value) if isinstance(value, int) else format(value, "f")
+def _print(made: Report, rows: list[StackRow], view: View, note: str, *, by_stack: bool) -> None:
+    console = Console(soft_wrap=not sys.stdout.isatty())
+    if by_stack:
+        console.print(stacks_table(rows, view))
+    else:
+        console.print(report_table(made, view))
+        console.print(rented_table(made, view))
+    console.print(note, markup=False, highlight=False)
