@@ -22,6 +22,7 @@ from agent.engines import Engines, Progress, load_engines
 from agent.handover import Handover
 from agent.line_transport import LineTransport
 from agent.pipeline import CallRun
+from agent.records.source import records_source
 from agent.records.store import CallStore
 from agent.text import speakable
 from agent.waiting_room import WaitingRoom
@@ -85,7 +86,7 @@ class Box:
         """Loads everything; blocks for some seconds. Raises ModelError or ConfigError."""
         bill = Bill.load(config)
         engines = load_engines(config, environ, progress)
-        return cls(config, engines, CallStore(config.records.path), bill)
+        return cls(config, engines, CallStore(records_source(config.records, environ)), bill)
 
     @property
     def bill(self) -> Bill:

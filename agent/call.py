@@ -418,6 +418,7 @@ class Call:
             owned_usd=self._bill.work_usd(usage),
         )
         self._store.add_turn(record)
+        self._store.update_call(self._record(None))
         self._tell(partial(_turn_over, watcher, record) for watcher in self._watchers)
         self.emit(
             {

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from agent.config import load_config
 from agent.latency import STAGES
-from agent.records.history import find_call, recent_calls
+from agent.records.history import calls, find_call, records_source
 from agent.records.record import CallRecord, TurnRecord
 from agent.records.schema import StoreError
 
@@ -44,18 +44,19 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Prints what was asked for; 1 where there is none, or the file cannot be read."""
-    path = load_config(getattr(args, "config", None), os.environ).records.path
+    settings = load_config(getattr(args, "config", None), os.environ).records
+    source = records_source(settings, os.environ)
     console = Console(soft_wrap=not sys.stdout.isatty())
     try:
         if args.call_id is None:
-            calls = recent_calls(path, args.limit) if path.exists() else []
-            return _list(console, calls, args.json)
-        found = find_call(path, args.call_id)
+            latest = list(calls(source, limit=args.limit, newest_first=True))
+            return _list(console, latest, args.json)
+        found = find_call(source, args.call_id)
     except StoreError as error:
         print(f"offhook: {error}", file=sys.stderr)
         return 1
     if found is None:
-        print(f"offhook: no call {args.call_id!r} in {path}", file=sys.stderr)
+        print(f"offhook: no call {args.call_id!r} in {source}", file=sys.stderr)
         return 1
     return _show(console, *found, args.json)
 

@@ -17,8 +17,9 @@ from agent import findings
 from agent.capacity import places_of
 from agent.config import Config, ConfigError, load_config, settings_file
 from agent.findings import MEGABYTE, Finding
-from agent.records.history import recent_calls
+from agent.records.history import calls
 from agent.records.schema import StoreError
+from agent.records.source import Source, records_source
 from agent.records.spill import Spill
 from models.errors import ModelError
 from telephony.sip_error import SipError, refuse_other_systems
@@ -82,7 +83,7 @@ def examine(path: Path | None, environ: Mapping[str, str]) -> Iterator[Finding]:
     yield findings.threads(config.models.threads)
     if not config.llm.endpoint:
         yield look_at_weights(config.models.llm)
-    yield look_at_records(config.records.path.expanduser())
+    yield look_at_records(records_source(config.records, environ))
     yield findings.places(places_of(config))
 
 
@@ -204,15 +205,17 @@ def look_at_weights(reference: str) -> Finding:
         return Finding("weights", "broken", str(error))
 
 
-def look_at_records(path: Path) -> Finding:
+def look_at_records(source: Source) -> Finding:
     """Can records be written, and are those that are there readable?"""
+    path = source.path
     target = path if path.exists() else existing_folder(path)
     problem = None
     if not os.access(target, os.W_OK):
         problem = f"{target} cannot be written: allow it, or set `path` in [records]"
-    elif path.exists():
+    else:
         try:
-            recent_calls(path, 1)
+            next(calls(source, limit=1), None)
         except StoreError as error:
-            problem = f"{error}; move it away, or set `path` in [records]"
-    return findings.records(str(path), problem, len(Spill(path).files()))
+            remedy = "start the server" if source.url else "move it away"
+            problem = f"{error}; {remedy}, or set `path` or `url` in [records]"
+    return findings.records(str(source), problem, len(Spill(path).files()))

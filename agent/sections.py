@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from agent.redaction import Redacted
+from agent.records.address import fault, has_password
 from agent.threads import Threads, Wanted, cores_here, share
 
 SYSTEM_PROMPT = (
@@ -327,6 +328,10 @@ class RecordsConfig(Section):
 
     path: Path = Path("~/.local/share/offhook/calls.sqlite3")
     """SQLite file; unless given, under ``$OFFHOOK_HOME`` or ``$XDG_DATA_HOME`` where set."""
+    url: Name | None = None
+    """Of a PostgreSQL database in its place, without a password."""
+    url_env: Name | None = None
+    """The environment variable that holds that URL, where it has a password."""
     audio: Annotated[Path, AfterValidator(Path.expanduser)] | None = None
     """Folder for the sound of calls; None records none."""
     consent: str = "This call is recorded."
@@ -335,6 +340,31 @@ class RecordsConfig(Section):
     """Calls begun longer ago are deleted, sound and all; None keeps them."""
     redact: tuple[Redacted, ...] = ()
     """What is taken out of transcripts, events and logs before they are written."""
+
+    def address(self, environ: Mapping[str, str]) -> str:
+        """The URL of the database; empty: SQLite's file is it. Raises ConfigError."""
+        if self.url_env is None:
+            return self.url or ""
+        url = environ.get(self.url_env)
+        if not url:
+            raise ConfigError(f"`url_env` in [records] {unset(self.url_env)}")
+        return url
+
+    def faults(self, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        """One URL, of a kind that is known, with its password where no log shows it."""
+        key = "url_env" if self.url_env else "url"
+        if self.url and self.url_env:
+            yield "url_env", "is given beside `url`; keep one of them"
+        elif self.url_env and not environ.get(self.url_env):
+            yield key, unset(self.url_env)
+        elif (address := self.address(environ)) and (wrong := fault(address)):
+            yield key, wrong
+        elif self.url and has_password(self.url):
+            yield (
+                "url",
+                "holds a password; put the URL into an environment variable and name that as "
+                "`url_env`, or take the password out (libpq reads PGPASSWORD and ~/.pgpass)",
+            )
 
 
 class TrainingConfig(Section):

@@ -42,6 +42,7 @@ from agent.fleet import (
 )
 from agent.records.holder import settle
 from agent.records.schema import StoreError
+from agent.records.source import records_source
 from agent.worker_process import WorkerPlan, WorkerProcess
 from agent.worker_section import SIP_PORTS_EACH
 
@@ -94,7 +95,7 @@ class Supervisor:
         token = config.server.token.get_secret_value() if config.server.token else ""
         self._environ = {**environ, **share_of(config)}
         self._reserve = settings.reserve
-        self._records = config.records.path
+        self._records = records_source(config.records, environ)
         self._status = status_file(config)
         self._edge = EdgeLink(settings.edge.expanduser() if settings.edge else None)
         leave_s = config.calls.drain_s + KILL_MARGIN_S

@@ -8,9 +8,10 @@ from typing import Any
 from sqlalchemy import Select, exists, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from agent.records.record import CallRecord, EventRecord, TurnRecord, to_text
-from agent.records.schema import CALLS, EVENTS, TURNS, StoreError, open_engine, reason
+from agent.records.record import CallRecord, EventRecord, TurnRecord
+from agent.records.schema import NothingYet, StoreError, open_engine, reason
 from agent.records.source import Source, records_source
+from agent.records.tables import CALLS, EVENTS, TURNS
 
 __all__ = ["Source", "calls", "events", "find_call", "recent_calls", "records_source", "turns"]
 
@@ -42,9 +43,9 @@ def calls(
     """
     query = select(CALLS.c.record)
     if since is not None:
-        query = query.where(CALLS.c.started_at >= to_text(since))
+        query = query.where(CALLS.c.started_at >= since)
     if until is not None:
-        query = query.where(CALLS.c.started_at < to_text(until))
+        query = query.where(CALLS.c.started_at < until)
     asked = {
         "caller": caller,
         "profile": profile,
@@ -56,14 +57,12 @@ def calls(
     }
     for name, value in asked.items():
         if value is not None:
-            query = query.where(CALLS.c.record[name].as_string() == value)
+            query = query.where(CALLS.c[name] == value)
     if text:
-        said = or_(*(c.icontains(text, autoescape=True) for c in (TURNS.c.heard, TURNS.c.answer)))
-        numbers = (CALLS.c.record[name].as_string() for name in ("caller", "dialled"))
-        query = query.where(
-            exists().where(TURNS.c.call_id == CALLS.c.call_id, said)
-            | or_(*(number.icontains(text, autoescape=True) for number in numbers))
-        )
+        columns = (TURNS.c.heard, TURNS.c.answer, CALLS.c.caller, CALLS.c.dialled)
+        heard, answer, *numbers = (each.icontains(text, autoescape=True) for each in columns)
+        said = exists().where(TURNS.c.call_id == CALLS.c.call_id, or_(heard, answer))
+        query = query.where(or_(said, *numbers))
     order = (CALLS.c.started_at, CALLS.c.call_id)
     query = query.order_by(*(each.desc() if newest_first else each for each in order))
     for row in _rows(source, query.limit(limit), missing_ok=True):
@@ -112,14 +111,23 @@ def find_call(source: Source | Path, call_id: str) -> tuple[CallRecord, list[Tur
 def _rows(
     source: Source | Path, query: Select[tuple[Any]], *, missing_ok: bool = False
 ) -> Iterator[Any]:
-    path = source if isinstance(source, Path) else source.path
-    if missing_ok and not path.is_file():
-        return
-    engine = open_engine(path, create=False)
+    source = Source.of(source)
+    try:
+        engine = open_engine(source, create=False)
+    except NothingYet:
+        if missing_ok:
+            return
+        raise
+    except SQLAlchemyError as error:
+        raise _unreadable(source, error) from error
     try:
         with engine.connect() as connection:
             yield from connection.execution_options(yield_per=AT_ONCE).execute(query).scalars()
     except SQLAlchemyError as error:
-        raise StoreError(f"{path}: call records cannot be read: {reason(error)}") from error
+        raise _unreadable(source, error) from error
     finally:
         engine.dispose()
+
+
+def _unreadable(source: Source, error: SQLAlchemyError) -> StoreError:
+    return StoreError(f"{source}: call records cannot be read: {reason(error)}")

@@ -1,21 +1,19 @@
-"""The tables, and how a record becomes a row."""
+"""The database of call records: opening it, and writing to it."""
 
+import hashlib
+import json
 import sqlite3
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
-    JSON,
-    Boolean,
     Column,
     ColumnElement,
     Connection,
     Engine,
-    Integer,
-    MetaData,
-    String,
     Table,
     create_engine,
     delete,
@@ -23,83 +21,54 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from agent.records.migrate import HEAD, KNOWN, migrate, version_of
 from agent.records.record import BOX_STOPPED, CallRecord, EventRecord, TurnRecord, to_text
+from agent.records.source import Source
+from agent.records.tables import CALLS, COST_LINES, EVENTS, HOLDERS, OF_A_CALL, TURNS, USAGE
 
-VERSION = 1
 BUSY_LIMIT_S = 2.0
 """How long a write waits for another process's lock."""
-
-_METADATA = MetaData()
-_VERSION = Table("schema_version", _METADATA, Column("version", Integer, primary_key=True))
-CALLS = Table(
-    "calls",
-    _METADATA,
-    Column("call_id", String, primary_key=True),
-    Column("started_at", String, nullable=False, index=True),
-    Column("cause", String),
-    Column("record", JSON, nullable=False),
-)
-TURNS = Table(
-    "turns",
-    _METADATA,
-    Column("call_id", String, primary_key=True),
-    Column("turn", Integer, primary_key=True),
-    Column("heard", String, nullable=False),
-    Column("answer", String, nullable=False),
-    Column("interrupted", Boolean, nullable=False),
-    Column("record", JSON, nullable=False),
-)
-EVENTS = Table(
-    "events",
-    _METADATA,
-    Column("id", Integer, primary_key=True),
-    Column("call_id", String, nullable=False, index=True),
-    Column("at", String, nullable=False),
-    Column("kind", String, nullable=False),
-    Column("record", JSON, nullable=False),
-)
-HOLDERS = Table(
-    "call_holders",
-    _METADATA,
-    Column("call_id", String, primary_key=True),
-    Column("holder", String, nullable=False, index=True),
-)
-"""Which process a call under way is in; no row: over, or not known."""
+SERVER_LIMIT_S = 10
+"""How long a server may take to take a connection, or to acknowledge what it was sent."""
+STATEMENT_LIMIT_S = 60
+AT_ONCE = 500
+"""Calls that are deleted in one statement."""
 
 
 class StoreError(Exception):
-    """The file of call records cannot be used; the message says why, and what to do."""
+    """The call records cannot be used; the message says why, and what to do."""
 
 
-def open_engine(path: Path, *, create: bool = True) -> Engine:
-    """Connects to the SQLite file. Raises StoreError or SQLAlchemyError.
+class NothingYet(StoreError):
+    """There are no tables yet."""
 
-    ``create``: makes the folder, the file and the tables where they are missing; the owner alone
-    may read them, since they hold what callers said. Raises OSError too.
+
+def open_engine(where: Source | Path, *, create: bool = True) -> Engine:
+    """Connects to the database, its tables of this version. Raises StoreError or SQLAlchemyError.
+
+    ``create``: makes the folder, the file and the tables where they are missing, else raises
+    NothingYet; the owner alone may read them, since they hold what callers said. Raises OSError
+    too.
     """
+    source = Source.of(where)
     if create:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not path.exists():
+        source.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if source.url is None and not source.path.exists():
             # SQLite gives the files beside it (-wal, -shm) the same mode.
-            path.touch(mode=0o600)
-    elif not path.is_file():
-        raise StoreError(f"{path}: no call records yet; they begin with the first call")
-    engine = create_engine(
-        URL.create("sqlite", database=str(path)),
-        poolclass=NullPool,
-        connect_args={"timeout": BUSY_LIMIT_S},
-    )
-    event.listen(engine, "connect", _set_pragmas)
-    if create:
-        with engine.begin() as connection:
-            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-            _METADATA.create_all(connection)
-            _check_version(connection, path)
+            source.path.touch(mode=0o600)
+    elif not source.exists:
+        raise NothingYet(f"{source}: no call records yet; they begin with the first call")
+    engine = _file_engine(source.path) if source.url is None else _server_engine(source.url)
+    try:
+        _prepare(engine, source, create)
+    except BaseException:
+        engine.dispose()
+        raise
     return engine
 
 
@@ -110,21 +79,23 @@ def write(
 ) -> None:
     """Puts records in; a later record of the same call or turn replaces an earlier one.
 
-    ``holder``: the process that calls which begin here are in; None: not known.
+    What a call under way has come to never undoes its end. ``holder``: the process that calls
+    under way are in; None: not known.
     """
     for record in records:
         if isinstance(record, TurnRecord):
             _put(connection, TURNS, _turn_row(record))
         elif isinstance(record, EventRecord):
-            connection.execute(insert(EVENTS).values(_event_row(record)))
+            row = _insert(connection, EVENTS).values(_event_row(record))
+            connection.execute(row.on_conflict_do_nothing())
         elif record.cause is None:
-            # A start that is written again after the end must not undo the end.
-            row = insert(CALLS).values(_call_row(record))
-            begun = connection.execute(row.on_conflict_do_nothing()).rowcount
-            if begun and holder:
-                _put(connection, HOLDERS, {"call_id": record.call_id, "holder": holder})
+            if _put(connection, CALLS, _call_row(record), CALLS.c.cause.is_(None)):
+                _put_amounts(connection, record)
+                if holder:
+                    _put(connection, HOLDERS, {"call_id": record.call_id, "holder": holder})
         else:
             _put(connection, CALLS, _call_row(record))
+            _put_amounts(connection, record)
             connection.execute(delete(HOLDERS).where(HOLDERS.c.call_id == record.call_id))
 
 
@@ -133,24 +104,41 @@ def mark_unfinished(connection: Connection, before: datetime) -> int:
 
     Calls of a known process are not its business: see ``end_orphans``.
     """
-    unknown = HOLDERS.c.holder.is_(None) & (CALLS.c.started_at < to_text(before))
+    unknown = HOLDERS.c.holder.is_(None) & (CALLS.c.started_at < before)
     return end_unfinished(connection, unknown)
 
 
 def end_unfinished(connection: Connection, which: ColumnElement[bool]) -> int:
-    """Gives those calls under way their cause; ``which`` may ask for the holder's columns."""
+    """Gives those calls under way their cause; ``which`` may ask for the holder's columns.
+
+    Each is as long as it was when it was last written, which is at the end of a turn.
+    """
     rows = connection.execute(
-        select(CALLS.c.call_id, CALLS.c.record)
+        select(CALLS.c.call_id, CALLS.c.started_at, CALLS.c.record)
         .outerjoin(HOLDERS, HOLDERS.c.call_id == CALLS.c.call_id)
         .where(CALLS.c.cause.is_(None), which)
     ).all()
     ended = 0
-    for call_id, record in rows:
+    for call_id, started_at, record in rows:
         # Its own process may have written the end since.
         still_open = update(CALLS).where(CALLS.c.call_id == call_id, CALLS.c.cause.is_(None))
-        values = {"cause": BOX_STOPPED, "record": {**record, "cause": BOX_STOPPED}}
+        known_s = record["usage"]["call_s"]
+        ended_at = started_at + timedelta(seconds=known_s) if known_s else None
+        whole = {**record, "cause": BOX_STOPPED, "ended_at": ended_at and to_text(ended_at)}
+        values = {"cause": BOX_STOPPED, "ended_at": ended_at, "record": whole}
         ended += connection.execute(still_open.values(values)).rowcount
     return ended
+
+
+def delete_calls(connection: Connection, call_ids: Sequence[str]) -> int:
+    """Takes everything that is kept of these calls away, but their sound; returns how many."""
+    deleted = 0
+    for first in range(0, len(call_ids), AT_ONCE):
+        some = call_ids[first : first + AT_ONCE]
+        for table in OF_A_CALL:
+            found = connection.execute(delete(table).where(table.c.call_id.in_(some))).rowcount
+            deleted += found if table is CALLS else 0
+    return deleted
 
 
 def is_corrupt(error: Exception) -> bool:
@@ -162,27 +150,121 @@ def is_corrupt(error: Exception) -> bool:
 
 
 def reason(error: Exception) -> str:
-    """SQLite's own words, without the statement."""
+    """The database's own words, without the statement; it never repeats a password."""
     if isinstance(error, SQLAlchemyError) and getattr(error, "orig", None) is not None:
         # Of its subclasses only some declare it.
-        return str(error.orig)  # type: ignore[attr-defined]
+        return str(error.orig).strip()  # type: ignore[attr-defined]
     return str(error)
 
 
-def _put(connection: Connection, table: Table, row: dict[str, Any]) -> None:
-    statement = insert(table).values(row)
-    keys = [column.name for column in table.primary_key]
-    changes = {name: statement.excluded[name] for name in row if name not in keys}
-    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changes))
+# -- opening
+
+
+def _file_engine(path: Path) -> Engine:
+    engine = create_engine(
+        URL.create("sqlite", database=str(path)),
+        poolclass=NullPool,
+        connect_args={"timeout": BUSY_LIMIT_S},
+    )
+    event.listen(engine, "connect", _prepare_file)
+    return engine
+
+
+def _server_engine(url: URL) -> Engine:
+    # A server that vanished must not hold a thread for the hours that TCP allows.
+    limits = {
+        "connect_timeout": SERVER_LIMIT_S,
+        "tcp_user_timeout": SERVER_LIMIT_S * 1000,
+        "keepalives_idle": SERVER_LIMIT_S,
+        "application_name": "offhook",
+        "options": f"-c lock_timeout={BUSY_LIMIT_S:.0f}s -c statement_timeout={STATEMENT_LIMIT_S}s",
+    }
+    return create_engine(url, connect_args=limits, pool_size=1, pool_pre_ping=True)
+
+
+def _prepare(engine: Engine, source: Source, create: bool) -> None:
+    if create and source.url is None:
+        with engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+    with engine.connect() as connection:
+        found = version_of(connection)
+    if found is None and not create:
+        raise NothingYet(f"{source}: no call records yet; they begin with the first call")
+    if found is not None and found not in KNOWN:
+        raise StoreError(
+            f"{source}: written by a later version of Offhook (schema {found}, this one knows up "
+            f"to {HEAD}); update Offhook, or name other records as `path` or `url` in [records]"
+        )
+    if found != HEAD:
+        with engine.begin() as connection:
+            migrate(connection)
+
+
+def _prepare_file(connection: sqlite3.Connection, _: object) -> None:
+    connection.execute("PRAGMA synchronous=FULL")
+    # SQLite's own knows the letters of English alone.
+    connection.create_function("lower", 1, _lower, deterministic=True)
+
+
+def _lower(text: str | None) -> str | None:
+    return None if text is None else text.lower()
+
+
+# -- writing
+
+
+def _insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+    server = connection.dialect.name == "postgresql"
+    return postgresql.insert(table) if server else sqlite.insert(table)
+
+
+def _put(
+    connection: Connection,
+    table: Table,
+    row: dict[str, Any],
+    where: ColumnElement[bool] | None = None,
+) -> bool:
+    """Inserts, or changes what is there if it is so; whether it did."""
+    statement = _insert(connection, table).values(row)
+    keys: list[Column[Any]] = list(table.primary_key)
+    names = {key.name for key in keys}
+    changes = {name: statement.excluded[name] for name in row if name not in names}
+    upsert = statement.on_conflict_do_update(index_elements=keys, set_=changes, where=where)
+    return connection.execute(upsert).rowcount > 0
+
+
+def _put_amounts(connection: Connection, record: CallRecord) -> None:
+    """What it used and what that cost, in the place of what was there."""
+    for table, rows in ((USAGE, _usage_rows(record)), (COST_LINES, _cost_rows(record))):
+        connection.execute(delete(table).where(table.c.call_id == record.call_id))
+        if rows:
+            connection.execute(table.insert(), rows)
 
 
 def _call_row(record: CallRecord) -> dict[str, Any]:
+    words = "door direction caller dialled trunk profile workflow tenant agent outcome recording"
+    plain = "call_id started_at ended_at outcome_value_usd cause turns owned_usd"
     return {
-        "call_id": record.call_id,
-        "started_at": to_text(record.started_at),
-        "cause": record.cause,
+        **{name: getattr(record, name) for name in (*words.split(), *plain.split())},
         "record": record.to_json(),
     }
+
+
+def _usage_rows(record: CallRecord) -> list[dict[str, Any]]:
+    return [
+        {"call_id": record.call_id, "quantity": quantity, "amount": amount}
+        for quantity, amount in asdict(record.usage).items()
+        if amount
+    ]
+
+
+def _cost_rows(record: CallRecord) -> list[dict[str, Any]]:
+    return [
+        {"call_id": record.call_id, "side": side, "bill": bill, "line": line, "usd": usd}
+        for side, bills in (("owned", record.owned_lines), ("rented", record.rented_lines))
+        for bill, lines in bills.items()
+        for line, usd in (lines or {}).items()
+    ]
 
 
 def _turn_row(record: TurnRecord) -> dict[str, Any]:
@@ -192,35 +274,19 @@ def _turn_row(record: TurnRecord) -> dict[str, Any]:
         "heard": record.heard,
         "answer": record.answer,
         "interrupted": record.interrupted,
+        "total_ms": record.trace.total_ms,
+        "owned_usd": record.owned_usd,
         "record": record.to_json(),
     }
 
 
 def _event_row(record: EventRecord) -> dict[str, Any]:
+    whole = record.to_json()
+    text = json.dumps(whole, sort_keys=True)
     return {
         "call_id": record.call_id,
-        "at": to_text(record.at),
+        "at": record.at,
         "kind": record.kind,
-        "record": record.to_json(),
+        "record": whole,
+        "mark": hashlib.sha256(text.encode()).hexdigest()[:32],
     }
-
-
-def _check_version(connection: Connection, path: Path) -> None:
-    found = connection.execute(select(_VERSION.c.version)).scalar()
-    if found is None:
-        connection.execute(insert(_VERSION).values(version=VERSION))
-    elif found != VERSION:
-        raise StoreError(
-            f"{path}: written by another version of Offhook (schema {found}, this one knows "
-            f"{VERSION}); update Offhook, or name another file as `path` in [records]"
-        )
-
-
-def _set_pragmas(connection: sqlite3.Connection, _: object) -> None:
-    connection.execute("PRAGMA synchronous=FULL")
-    # SQLite's own knows the letters of English alone.
-    connection.create_function("lower", 1, _lower, deterministic=True)
-
-
-def _lower(text: str | None) -> str | None:
-    return None if text is None else text.lower()

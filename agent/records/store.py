@@ -1,9 +1,10 @@
 """Writing call records without ever making a call wait.
 
 Records are queued in memory and written by a thread of its own. While the database refuses
-them (full disk, read-only, locked), each is also appended to a file of JSON lines, beside the
-database or in the temporary folder, and all are tried again every few seconds; the database
-takes them in order once it can, also after a restart. The fault is logged once, not a record.
+them (full disk, read-only, locked, a server out of reach), each is also appended to a file of
+JSON lines, beside SQLite's file or in the temporary folder, and all are tried again every few
+seconds; the database takes them in order once it can, also after a restart. The fault is logged
+once, not a record.
 
 The queue holds ``limit`` records. Beyond that the oldest leave memory: none is lost that the
 file of JSON lines took, and the others are counted in the log.
@@ -21,7 +22,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from agent.records import history
-from agent.records.holder import Holder, end_orphans
+from agent.records.holder import end_orphans, holder_of
 from agent.records.record import CallRecord, EventRecord, TurnRecord
 from agent.records.schema import (
     StoreError,
@@ -31,6 +32,7 @@ from agent.records.schema import (
     reason,
     write,
 )
+from agent.records.source import Source
 from agent.records.spill import Record, Spill
 
 log = logging.getLogger(__name__)
@@ -39,14 +41,15 @@ log = logging.getLogger(__name__)
 class CallStore:
     """The box's call records. Its methods may be called from any thread; see each for blocking."""
 
-    def __init__(self, path: Path, *, limit: int = 10_000, retry_s: float = 5.0) -> None:
-        """Never fails: where the file cannot be opened, records wait."""
-        self.path = path
+    def __init__(self, where: Source | Path, *, limit: int = 10_000, retry_s: float = 5.0) -> None:
+        """Never fails: where the database cannot be opened, records wait."""
+        self.source = Source.of(where)
+        path = self.source.path
         self._limit = limit
         self._retry_s = retry_s
         self._opened_at = datetime.now(UTC)
         self._spill = Spill(path)
-        self._holder = Holder(path)
+        self._holder = holder_of(self.source)
         self._engine: Engine | None = None
         self._lock_file: IO[str] | None = None
         self._changed = threading.Condition()
@@ -68,6 +71,10 @@ class CallStore:
 
     def start_call(self, record: CallRecord) -> None:
         """Records that a call began. Returns at once."""
+        self._put(record)
+
+    def update_call(self, record: CallRecord) -> None:
+        """Records what a call under way has come to so far. Returns at once."""
         self._put(record)
 
     def add_turn(self, record: TurnRecord) -> None:
@@ -95,7 +102,7 @@ class CallStore:
             self._changed.notify_all()
         self._thread.join(timeout_s)
         if self._thread.is_alive():
-            log.error("call records: still writing to %s after %g s", self.path, timeout_s)
+            log.error("call records: still writing to %s after %g s", self.source, timeout_s)
 
     @property
     def failing(self) -> bool:
@@ -106,14 +113,14 @@ class CallStore:
         """The latest calls, latest first, those that wait to be written included. Blocks."""
         calls = {call.call_id: call for call in self._stored_calls(limit)}
         for record in self._in_memory():
-            if isinstance(record, CallRecord) and (record.cause or record.call_id not in calls):
+            if isinstance(record, CallRecord) and _is_news(record, calls.get(record.call_id)):
                 calls[record.call_id] = record
         return sorted(calls.values(), key=lambda call: call.started_at, reverse=True)[:limit]
 
     def call(self, call_id: str) -> tuple[CallRecord, list[TurnRecord]] | None:
         """One call and its turns in order; None where there is none. Blocks."""
         try:
-            stored = history.find_call(self.path, call_id)
+            stored = history.find_call(self.source, call_id)
         except StoreError as error:
             log.warning("%s", error)
             stored = None
@@ -123,7 +130,7 @@ class CallStore:
                 continue
             if isinstance(record, TurnRecord):
                 turns[record.turn] = record
-            elif isinstance(record, CallRecord) and (call is None or record.cause):
+            elif isinstance(record, CallRecord) and _is_news(record, call):
                 call = record
         return (call, [turns[number] for number in sorted(turns)]) if call else None
 
@@ -139,7 +146,7 @@ class CallStore:
 
     def _stored_calls(self, limit: int) -> list[CallRecord]:
         try:
-            return history.recent_calls(self.path, limit)
+            return history.recent_calls(self.source, limit)
         except StoreError as error:
             log.debug("%s", error)
             return []
@@ -191,9 +198,13 @@ class CallStore:
     def _write_waiting(self) -> None:
         """Everything that waits, in one transaction. Only this thread shortens ``_waiting``."""
         if self._engine is None:
-            engine = open_engine(self.path)
-            self._holder.hold()
-            self._end_orphans(engine)
+            engine = open_engine(self.source)
+            try:
+                self._holder.hold(engine)
+                self._end_orphans(engine)
+            except BaseException:
+                engine.dispose()
+                raise
             self._engine = engine
         if not self._is_owner:
             self._take_over(self._engine)
@@ -207,12 +218,12 @@ class CallStore:
         self._on_disk = False
         if self._failing:
             self._failing = False
-            log.info("call records: %s takes records again; nothing waits", self.path)
+            log.info("call records: %s takes records again; nothing waits", self.source)
 
     def _take_over(self, engine: Engine) -> None:
         """The first process at a file finishes what an earlier one left; the next ones do not."""
         if self._lock_file is None:
-            lock = Path(f"{self.path}.lock")
+            lock = Path(f"{self.source.path}.lock")
             lock.touch(mode=0o600)
             self._lock_file = lock.open("w")
         try:
@@ -228,14 +239,15 @@ class CallStore:
 
     def _end_orphans(self, engine: Engine) -> None:
         with engine.begin() as connection:
-            ended = end_orphans(connection, self.path)
+            ended = end_orphans(connection, self.source)
         if ended:
             log.warning("call records: calls of another process, which is gone: %d", ended)
 
     def _replay(self, engine: Engine, files: list[Path], records: list[Record]) -> None:
         with engine.begin() as connection:
             for file in files:
-                write(connection, self._spill.read(file))
+                own = self._on_disk and file in self._spill.own_files()
+                write(connection, self._spill.read(file), self._holder.name if own else None)
             write(connection, records, self._holder.name)
         for file in files:
             file.unlink(missing_ok=True)
@@ -260,29 +272,41 @@ class CallStore:
             self._failing = True
             log.error(
                 "call records: %s refuses records: %s. Calls go on; records wait in %s and are "
-                "tried again every %g s. Make room on the disk, allow writing there, or set "
-                "`path` in [records]",
-                self.path,
+                "tried again every %g s. %s, or set `path` or `url` in [records]",
+                self.source,
                 reason(error),
                 file or "memory",
                 self._retry_s,
+                self._remedy,
             )
+
+    @property
+    def _remedy(self) -> str:
+        if self.source.url is not None:
+            return "See that the server runs, and that this user may write there"
+        return "Make room on the disk, allow writing there"
 
     def _set_aside(self, error: Exception) -> None:
         """Moves a damaged file out of the way, and keeps it."""
         self._let_go()
-        kept = f"{self.path}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+        kept = f"{self.source.path}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S}"
         for suffix in ("", "-wal", "-shm"):
-            if (part := Path(f"{self.path}{suffix}")).exists():
+            if (part := Path(f"{self.source.path}{suffix}")).exists():
                 part.rename(f"{kept}{suffix}")
         log.error(
             "call records: %s is damaged (%s); kept as %s, and a new file begins",
-            self.path,
+            self.source,
             reason(error),
             kept,
         )
 
     def _let_go(self) -> None:
+        self._holder.let_go()
         if self._engine is not None:
             self._engine.dispose()
             self._engine = None
+
+
+def _is_news(record: CallRecord, known: CallRecord | None) -> bool:
+    """Whether ``record`` says more of a call than what is known: its end is the last word."""
+    return known is None or bool(record.cause) or not known.cause

@@ -245,7 +245,7 @@ def _checked(recording: str) -> Path:
 
 
 def _source(box: Box) -> "history.Source | Path":
-    return box.store.path
+    return box.store.source
 
 
 def _mistakes(error: ValidationError) -> str:

@@ -11,6 +11,7 @@ import pytest
 from agent import doctor, findings
 from agent.config import Config, ModelsConfig
 from agent.findings import Finding
+from agent.records.source import Source
 
 AVX2_BUILD = "CPU : SSE3 = 1 | AVX = 1 | AVX2 = 1 | AVX512 = 0 | REPACK = 1 | "
 
@@ -104,9 +105,9 @@ def test_a_device_that_is_asked_for_in_vain() -> None:
 
 def test_records_that_cannot_be_read(tmp_path: Path) -> None:
     path = tmp_path / "calls.sqlite3"
-    assert doctor.look_at_records(path).state == "fine" and not path.exists()
+    assert doctor.look_at_records(Source(path)).state == "fine" and not path.exists()
     path.write_bytes(b"no database" * 1000)
-    assert doctor.look_at_records(path).state == "broken"
+    assert doctor.look_at_records(Source(path)).state == "broken"
 
 
 def test_llama_cpp_tells_what_it_was_compiled_with() -> None:

@@ -367,7 +367,7 @@ def test_a_file_of_another_version_is_left_alone(
     assert first.flush(LIMIT_S)
     first.close(LIMIT_S)
     with closing(sqlite3.connect(path)) as other, other:
-        other.execute("UPDATE schema_version SET version = 99")
+        other.execute("UPDATE alembic_version SET version_num = '99'")
     store = open_store()
     store.end_call(ENDED)
     assert not store.flush(LIMIT_S)

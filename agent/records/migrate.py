@@ -1,0 +1,56 @@
+"""Brings the tables of call records to the version that this Offhook knows."""
+
+import logging
+import threading
+from pathlib import Path
+
+from sqlalchemy import Connection, inspect, text
+
+HEAD = "2"
+"""The last of ``migrations/versions``; a test holds the two together."""
+KNOWN = ("1", HEAD)
+FOLDER = Path(__file__).parent / "migrations"
+LOCK = 0x0FF4008
+"""PostgreSQL's lock for whoever migrates; any number that others do not use."""
+
+# Alembic keeps what it works on in one place for the whole process.
+_one_at_a_time = threading.Lock()
+
+
+def version_of(connection: Connection) -> str | None:
+    """The version of the tables that are there; None where there are none."""
+    names = inspect(connection).get_table_names()
+    if "alembic_version" in names:
+        found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+        if found is not None:
+            return str(found)
+    if "schema_version" in names:
+        # Before Alembic.
+        old = connection.execute(text("SELECT version FROM schema_version")).scalar()
+        return None if old is None else str(old)
+    return None
+
+
+def migrate(connection: Connection) -> None:
+    """Makes or changes the tables, whole or not at all; begins the connection's transaction.
+
+    What another process is doing is waited for. Raises SQLAlchemyError.
+    """
+    # Alembic takes longer to import than most commands to run.
+    from alembic import command
+    from alembic.config import Config
+
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
+    with _one_at_a_time:
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+            connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
+        else:
+            # The driver begins none before tables are made, and then each would be there alone.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        if version_of(connection) != HEAD:
+            config.attributes["connection"] = connection
+            command.upgrade(config, HEAD)
