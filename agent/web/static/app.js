@@ -5,6 +5,7 @@ import { Connection } from "./connection.js";
 import { Cost } from "./cost.js";
 import { Fault } from "./faults.js";
 import { Microphone } from "./microphone.js";
+import { links, wireTheme } from "./navigation.js";
 import { Transcript } from "./transcript.js";
 import { Waterfall } from "./waterfall.js";
 
@@ -253,26 +254,8 @@ async function showBox() {
   }
 }
 
-function toggleTheme() {
-  const theme = isDark() ? "light" : "dark";
-  document.documentElement.dataset.theme = theme;
-  localStorage.setItem("offhook.theme", theme);
-  showTheme();
-}
-
-function isDark() {
-  const chosen = document.documentElement.dataset.theme;
-  return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-}
-
-function showTheme() {
-  $("theme-toggle").setAttribute("aria-pressed", isDark());
-}
-
 $("start").addEventListener("click", start);
 $("stop").addEventListener("click", stop);
-$("theme-toggle").addEventListener("click", toggleTheme);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showTheme);
 $("error-close").addEventListener("click", () => ($("error").hidden = true));
 $("token-form").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -304,7 +287,8 @@ if (navigator.platform.startsWith("Mac")) {
   for (const key of document.querySelectorAll(".shortcut-modifier")) key.textContent = "⌘";
 }
 adoptToken(location, history);
-showTheme();
+document.querySelector(".brand").after(links("talk"));
+wireTheme($("theme-toggle"));
 show("idle");
 microphone.list();
 showBox();

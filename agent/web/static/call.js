@@ -1,7 +1,7 @@
 // One call: at a glance, its sound, its words, its milliseconds, its cents, its events.
 
-import { cheapest, ending, outcomeTag } from "./calls.js";
 import { bills, showOwned, showRented } from "./call_costs.js";
+import { cheapest, ending, outcomeTag } from "./call_summary.js";
 import { child } from "./element.js";
 import { showNavigation } from "./navigation.js";
 import { cell, complain, duration, fetchJson, forgive, moment, offerSignOut, usd } from "./operator.js";

@@ -1,5 +1,7 @@
 // The list of calls: those under way, and those that are over, searched and filtered.
 
+import { query } from "./call_search.js";
+import { cheapest, ending, outcomeTag } from "./call_summary.js";
 import { child } from "./element.js";
 import { showNavigation } from "./navigation.js";
 import { cell, complain, duration, fetchJson, forgive, moment, offerSignOut, usd } from "./operator.js";
@@ -7,48 +9,11 @@ import { formatMs } from "./waterfall.js";
 
 const LIVE_EVERY_MS = 2000;
 const SUGGESTED = ["caller", "profile", "workflow", "outcome", "trunk", "tenant", "door"];
-const GOOD = new Set(["resolved"]);
 
 const $ = (id) => document.getElementById(id);
 
 let next = null; // where the list goes on
 let asking = null; // the search under way
-
-/** The cheapest stack whose price is known: `{stack, usd}`; null where none is. */
-export function cheapest(rentedUsd) {
-  const known = Object.entries(rentedUsd ?? {}).filter(([, amount]) => amount !== null);
-  if (!known.length) return null;
-  const [stack, amount] = known.reduce((a, b) => (Number(b[1]) < Number(a[1]) ? b : a));
-  return { stack, usd: amount };
-}
-
-/** The fields of a search as the box takes them; empty ones ask for nothing. */
-export function query(fields) {
-  const asked = new URLSearchParams();
-  for (const [name, value] of fields) {
-    const text = value.trim();
-    if (!text) continue;
-    // The reader means their own clock; records are in UTC.
-    const isMoment = name === "since" || name === "until";
-    asked.set(name, isMoment ? new Date(text).toISOString() : text);
-  }
-  return asked;
-}
-
-/** How a call stands, and whether that is as it should be: `[text, class]`. */
-export function ending(call) {
-  if (call.live) return ["under way", "good"];
-  if (call.cause === null) return ["not known", "warn"];
-  const bad = call.cause === "failed" || call.cause === "box stopped";
-  return [call.cause.replaceAll("_", " "), bad ? "bad" : ""];
-}
-
-export function outcomeTag(outcome) {
-  const tag = document.createElement("span");
-  tag.className = `tag ${GOOD.has(outcome) ? "good" : ""}`;
-  tag.textContent = outcome;
-  return tag;
-}
 
 // -- calls under way
 
@@ -225,34 +190,30 @@ function recall() {
   }
 }
 
-function begin() {
-  showNavigation();
-  offerSignOut();
-  for (const name of SUGGESTED) {
-    const list = child($("filters"), "datalist");
-    list.id = `known-${name}`;
-  }
-  recall();
-  $("filters").addEventListener("submit", (event) => {
-    event.preventDefault();
+showNavigation();
+offerSignOut();
+for (const name of SUGGESTED) {
+  const list = child($("filters"), "datalist");
+  list.id = `known-${name}`;
+}
+recall();
+$("filters").addEventListener("submit", (event) => {
+  event.preventDefault();
+  remember();
+  search();
+});
+$("filters").addEventListener("reset", () => {
+  // The fields are empty only once the event is over.
+  setTimeout(() => {
+    for (const field of $("filters").elements) if (field.name) field.value = "";
     remember();
     search();
   });
-  $("filters").addEventListener("reset", () => {
-    // The fields are empty only once the event is over.
-    setTimeout(() => {
-      for (const field of $("filters").elements) if (field.name) field.value = "";
-      remember();
-      search();
-    });
-  });
-  addEventListener("popstate", () => {
-    recall();
-    search();
-  });
-  $("more").addEventListener("click", () => search({ more: true }));
+});
+addEventListener("popstate", () => {
+  recall();
   search();
-  followLive();
-}
-
-if ($("filters")) begin();
+});
+$("more").addEventListener("click", () => search({ more: true }));
+search();
+followLive();

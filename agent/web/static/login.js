@@ -1,17 +1,7 @@
 // The sign-in page: the token once, then a cookie that no script can read.
 
 import { showNavigation } from "./navigation.js";
-import { complain, forgive } from "./operator.js";
-
-const HOME = "calls.html";
-
-/** Where to go on to: a page of this box, whatever the address says. */
-export function destination(search) {
-  const wanted = new URLSearchParams(search).get("next") ?? "";
-  return /^[a-z_]+\.html(\?[\w=&.~%+-]*)?$/.test(wanted) && !wanted.startsWith("login.html")
-    ? wanted
-    : HOME;
-}
+import { complain, destination, forgive } from "./operator.js";
 
 async function signIn(token) {
   let response;
@@ -29,26 +19,28 @@ async function signIn(token) {
   throw new Error(answer?.error ?? `The box answered ${response.status}.`);
 }
 
-const form = document.getElementById("form");
-if (form) {
-  const token = document.getElementById("token");
-  showNavigation();
-  form.addEventListener("submit", async (event) => {
-    event.preventDefault();
-    forgive();
-    try {
-      await signIn(token.value.trim());
-      location.replace(destination(location.search));
-    } catch (error) {
-      token.value = "";
-      token.focus();
-      complain(error);
-    }
-  });
-  const session = await fetch("api/session", { cache: "no-store" })
-    .then((response) => response.json())
-    .catch(() => null);
-  if (session && (!session.token_needed || session.signed_in)) {
-    location.replace(destination(location.search));
-  }
+/** Not where the box asks for no token, or this browser has shown it already. */
+async function isNeeded() {
+  const response = await fetch("api/session", { cache: "no-store" }).catch(() => null);
+  if (!response?.ok) return true;
+  const session = await response.json();
+  return session.token_needed && !session.signed_in;
 }
+
+const form = document.getElementById("form");
+const token = document.getElementById("token");
+
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  forgive();
+  try {
+    await signIn(token.value.trim());
+    location.replace(destination(location.search));
+  } catch (error) {
+    token.value = "";
+    token.focus();
+    complain(error);
+  }
+});
+showNavigation();
+if (!(await isNeeded())) location.replace(destination(location.search));

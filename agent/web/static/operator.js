@@ -3,6 +3,7 @@
 import { child } from "./element.js";
 
 const TOKEN_KEY = "offhook.token";
+const HOME = "calls.html";
 
 /**
  * GET of JSON. Where the box asks for its token, signs in with the one that this tab was
@@ -30,6 +31,14 @@ export async function signInWith(token) {
     body: JSON.stringify({ token }),
   });
   return response.ok;
+}
+
+/** Where to go on to: a page of this box, whatever the address says. */
+export function destination(search) {
+  const wanted = new URLSearchParams(search).get("next") ?? "";
+  return /^[a-z_]+\.html(\?[\w=&.~%+-]*)?$/.test(wanted) && !wanted.startsWith("login.html")
+    ? wanted
+    : HOME;
 }
 
 /** Adds "Sign out" to the bar where this box asks for a token. */
