@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
+from agent.budget_section import BudgetConfig, budget_faults
 from agent.carrier_section import CarriersConfig
 from agent.config_errors import complaint, line_of, syntax_complaint
 from agent.phone_sections import OWN_PROFILE, SipConfig, TrunkConfig, profile_faults, trunk_faults
@@ -70,6 +71,7 @@ class Config(Section):
     workers: WorkersConfig = WorkersConfig()
     records: RecordsConfig = RecordsConfig()
     cost: CostConfig = CostConfig()
+    budgets: tuple[BudgetConfig, ...] = ()
 
     def for_profile(self, name: str) -> "Config":
         """These settings with ``name`` as the agent; ``agent`` or nothing: as they are.
@@ -187,6 +189,7 @@ def _check_together(
         for key, fault in section.faults(environ)
     ]
     faults += trunk_faults(config.sip, config.trunks)
+    faults += budget_faults(config.budgets, config.profiles, config.trunks)
     faults += profile_faults(config.trunks, config.carriers.numbers, tuple(config.profiles))
     messages = [f"{where((*t, key))}`{key}` in {title(t)} {fault}" for t, key, fault in faults]
     if messages:

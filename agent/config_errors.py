@@ -8,7 +8,7 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 from agent.sections import Section
-from agent.settings_tree import Place, keys_of, place_of, shape_of, title
+from agent.settings_tree import ARRAYS, Place, is_entry, keys_of, place_of, shape_of, title
 from agent.toml_lines import KeyPath
 
 TABLE_NAME_RULE = "small letters and digits, with single - or _ between them, 40 at most"
@@ -23,12 +23,14 @@ def complaint(detail: ErrorDetails, root: type[Section], tree: Mapping[str, Any]
     if detail["type"] == "extra_forbidden":
         return _unknown(place, root, tree)
     shape = shape_of(place.annotation)
-    if place.key is None and place.table[-1].isdigit() and len(place.table) > 2:
+    if place.key is None and is_entry(place.table):
         return f"{title(place.table)} must be a table"
     if place.key is None and len(place.table) > 1:
         above, name = title(place.table[:-1]), place.table[-1]
         own = title((*place.table[:-1], "NAME" if name in keys_of(place.section) else name))
         return f"`{name}` in {above} must be a table: write {own}, and its keys below"
+    if not place.table and place.key in ARRAYS:
+        return f"`{place.key}` must be tables: write [[{place.key}]] before each, its keys below"
     if place.key is None or (shape and shape[0] == "tables"):
         name = ".".join(place.path)
         return f"[{name}] must be a table: write [{name}], and its keys below"
@@ -92,5 +94,6 @@ def _elsewhere(name: str, root: type[Section]) -> str:
     for home, field in keys_of(root).items():
         shape = shape_of(field.annotation)
         if shape and name in keys_of(shape[1]):
-            return f"; it belongs in [{home}{'.NAME' if shape[0] == 'tables' else ''}]"
+            written = f"[{home}]" if home in ARRAYS else home
+            return f"; it belongs in [{written}{'.NAME' if shape[0] == 'tables' else ''}]"
     return ""

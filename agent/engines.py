@@ -98,6 +98,9 @@ def load_engines(
     fixed |= {speakable(filler) for agent in agents for filler in agent.fillers}
     if config.calls.queue:
         fixed.add(speakable(config.calls.queue_message))
+    fixed |= {speakable(budget.message) for budget in config.budgets if budget.refuses}
+    if config.records.audio is not None:
+        fixed.add(speakable(config.records.consent))
     if any(agent.menu for agent in agents):
         fixed |= set(PHRASES)
     phrases = {text: tuple(tts.synthesize(text)) for text in sorted(fixed) if text}

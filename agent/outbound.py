@@ -82,6 +82,9 @@ class Outbound:
         plan = self._plan(request)
         if self._closing:
             raise BoxFull("the box is stopping; call again in a minute")
+        trunk = plan.trunk.name if plan.trunk else ""
+        # Before anybody's telephone rings.
+        self._box.judged("sip", plan.to, Origin("outbound", plan.to, trunk, plan.profile))
         with ExitStack() as admission:
             place = admission.enter_context(ExitStack())
             place.enter_context(self._box.reserve())
@@ -89,7 +92,6 @@ class Outbound:
                 self._load.begin_outbound(plan.trunk, plan.to, self._clock())
                 admission.callback(self._load.end, plan.trunk)
             held = admission.pop_all()
-        trunk = plan.trunk.name if plan.trunk else ""
         call = PlacedCall(uuid.uuid4().hex[:12], plan.to, trunk, plan.profile)
         log.info("call %s: dialling %s", call.call_id, plan.dial.target)
         self._remember(call)

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 
-from agent.admission import RETRY_AFTER_S, BoxFull
+from agent.admission import BoxFull, OverBudget
 from agent.box import Box
+from agent.budgets.announcement import announce
 from agent.call import Origin
 from agent.capacity import places_of
 from agent.config import Config
@@ -101,7 +102,7 @@ class Phone:
             log.warning("call from %s refused: %s", ringing.caller, full)
             if self._box is not None:
                 self._box.refusals["sip"] += 1
-            await ringing.reject(503, "Service Unavailable", RETRY_AFTER_S)
+            await ringing.reject(full.sip_status, full.sip_phrase, full.retry_after_s)
         except CallGone as gone:
             log.info("call from %s: %s", ringing.caller, gone)
         finally:
@@ -110,6 +111,21 @@ class Phone:
 
     async def _take(self, ringing: Ringing, inbound: Inbound) -> None:
         assert self._box is not None
+        origin = Origin(
+            dialled=ringing.dialled,
+            trunk=inbound.trunk.name if inbound.trunk else "",
+            profile=inbound.profile,
+        )
+        try:
+            # Before it is answered: from then on it costs money.
+            self._box.judged("sip", ringing.caller, origin)
+        except OverBudget as over:
+            if not over.spoken:
+                raise
+            log.warning("call from %s refused, and told so: %s", ringing.caller, over)
+            self._box.refusals["sip"] += 1
+            await announce(await ringing.answer(), self._box.engines, over.spoken)
+            return
         reserved = True
         with ExitStack() as place:
             try:
@@ -119,11 +135,6 @@ class Phone:
                 if not self._box.takes_calls:
                     raise
             line = await ringing.answer()
-        origin = Origin(
-            dialled=ringing.dialled,
-            trunk=inbound.trunk.name if inbound.trunk else "",
-            profile=inbound.profile,
-        )
         try:
             run = await self._box.take(line, origin, reserved=reserved)
         except BoxFull:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from agent.box import Box
+from agent.budgets.opening import budgeted
 from agent.config import Config
 from agent.engines import Progress as ReportProgress
 from agent.logs import redact_logs
@@ -55,7 +56,7 @@ async def open_box(
     async with WebServer(config.server) as server:
         phone = _phone(config, environ)
         box = await _load_in_thread(config, environ, progress)
-        async with box:
+        async with box, budgeted(box, environ):
             redact_logs(config.records.redact)
             await server.start(box)
             try:

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any, get_args, get_origin
 
-from agent.sections import Section
-from agent.settings_tree import keys_of, place_of, shape_of
+from agent.sections import ConfigError, Section
+from agent.settings_tree import ARRAYS, keys_of, place_of, shape_of
 from agent.toml_lines import KeyPath
 
 PREFIX = "OFFHOOK_"
@@ -19,6 +19,7 @@ def variables_of(
 
     Two underscores stand between a section and its key. In a section of named tables the
     table's name comes between; a name of ``tree`` with - in it is written with _.
+    Raises ConfigError for a section that is an array: its tables have no names.
     """
     found: dict[KeyPath, str] = {}
     if environ.get("OFFHOOK_TOKEN"):
@@ -27,6 +28,10 @@ def variables_of(
         section, separator, rest = variable.removeprefix(PREFIX).lower().partition("__")
         if not variable.startswith(PREFIX) or not separator:
             continue
+        if section in ARRAYS:
+            raise ConfigError(
+                f"{variable}: {section} are read from the file alone, each below [[{section}]]"
+            )
         field = keys_of(root).get(section)
         shape = shape_of(field.annotation) if field else None
         name, below, key = rest.partition("__")

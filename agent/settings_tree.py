@@ -11,6 +11,8 @@ from agent.sections import Section
 from agent.toml_lines import KeyPath
 
 Shape = Literal["table", "tables", "array"]
+ARRAYS = frozenset({"budgets"})
+"""Arrays of tables at the root; a number after any other name there is a table's own name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +102,13 @@ def tables_in(section: Section, path: KeyPath = ()) -> Iterator[tuple[KeyPath, S
                 yield from tables_in(item, (*path, name, key))
 
 
+def is_entry(table: KeyPath) -> bool:
+    """Whether it is a table of an array, named by its number."""
+    return bool(table) and table[-1].isdigit() and (len(table) > 2 or table[0] in ARRAYS)
+
+
 def title(table: KeyPath) -> str:
     """A table as its header is written, such as ``[trunks.telnyx]``."""
-    if table and table[-1].isdigit() and len(table) > 2:
+    if is_entry(table):
         return f"entry {int(table[-1]) + 1} of [[{'.'.join(table[:-1])}]]"
     return f"[{'.'.join(table)}]"

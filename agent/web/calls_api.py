@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from agent.admission import RETRY_HEADERS, BoxFull
+from agent.admission import BoxFull
 from agent.box import Box
 from agent.outbound import MAX_ANSWER_LIMIT_S, Outbound
 from agent.placed_call import CallRequest, PlacedCall
@@ -67,7 +67,7 @@ def calls_routes(box: Box) -> APIRouter:
             return _error(STATUS_OF[refused.fault], str(refused))
         except BoxFull as full:
             box.refusals["outbound"] += 1
-            return _error(503, str(full), RETRY_HEADERS)
+            return _error(503, str(full), full.headers)
         if wait:
             await box.outbound.settled(call)
         return JSONResponse(

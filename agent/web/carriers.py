@@ -11,8 +11,9 @@ import time
 from fastapi import APIRouter, Request, Response, WebSocket, WebSocketDisconnect
 from fastapi.responses import JSONResponse
 
-from agent.admission import BoxFull
+from agent.admission import BoxFull, OverBudget
 from agent.box import Box
+from agent.budgets.announcement import announce
 from agent.call import Origin
 from agent.web.body import read_body
 from agent.web.carrier_dialects import KEYS, Carrier, open_carriers
@@ -73,7 +74,11 @@ class _Door:
         carrier, webhook = got
         try:
             call = carrier.call(webhook)
-            if self._has_room():
+            refusal = self._over_budget(call)
+            if refusal:
+                log.warning("a call from %s was refused: %s", name, refusal)
+                markup = carrier.busy()
+            elif self._has_room():
                 token = self._tickets.issue(call, time.monotonic())
                 markup = carrier.connect(call, self._stream_url(name, token))
             else:
@@ -133,16 +138,30 @@ class _Door:
             log.info("a stream from %s was closed before it began", name)
         else:
             try:
-                profile = self._box.config.carriers.profile_for(call.dialled)
-                origin = Origin(dialled=call.dialled, profile=profile)
-                await self._box.take(line, origin)
+                await self._box.take(line, self._origin(call))
             except BoxFull as error:
                 self._box.refusals[name] += 1
+                if isinstance(error, OverBudget) and error.spoken:
+                    log.warning("a call from %s was refused, and told so: %s", name, error)
+                    await announce(line, self._box.engines, error.spoken)
+                    return
                 await _refuse(socket, name, TRY_AGAIN_LATER, str(error))
             except CallGone as gone:
                 log.info("call from %s over %s: %s", call.caller, name, gone)
             else:
                 await line.over.wait()
+
+    def _origin(self, call: CarrierCall) -> Origin:
+        profile = self._box.config.carriers.profile_for(call.dialled)
+        return Origin(dialled=call.dialled, profile=profile)
+
+    def _over_budget(self, call: CarrierCall) -> str:
+        """Why the call is not even answered; empty where it is, if only to be told so."""
+        try:
+            self._box.judged(call.carrier, call.caller, self._origin(call))
+        except OverBudget as over:
+            return "" if over.spoken else str(over)
+        return ""
 
     def _carrier(self, name: str) -> Carrier | None:
         found = self._carriers.get(name)

@@ -16,11 +16,12 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 
-from agent.admission import RETRY_HEADERS, BoxFull
+from agent.admission import BoxFull
 from agent.box import Box
 from agent.config import Config, ServerConfig, is_loopback
 from agent.records.record import to_text
 from agent.web.body import read_body
+from agent.web.budgets_api import budgets_routes
 from agent.web.calls_api import calls_routes
 from agent.web.carrier_messages import MESSAGE_LIMIT_BYTES
 from agent.web.carriers import WEBHOOKS, carrier_routes
@@ -97,7 +98,7 @@ def make_app(box: Box) -> FastAPI:
             return _error(400, str(error))
         except BoxFull as error:
             box.refusals["webrtc"] += 1
-            return _error(503, str(error), RETRY_HEADERS)
+            return _error(503, str(error), error.headers)
 
     @app.get("/api/calls")
     async def calls(limit: int = 20) -> dict[str, object]:
@@ -107,6 +108,7 @@ def make_app(box: Box) -> FastAPI:
 
     app.include_router(access.routes())
     app.include_router(records_routes(box))
+    app.include_router(budgets_routes(box))
     app.include_router(carrier_routes(box))
     app.include_router(calls_routes(box))
     app.include_router(control_routes(box))

@@ -90,7 +90,8 @@ def test_where_records_are_kept(toml: Path) -> None:
 
 def test_the_page_about_settings_lists_every_key_with_its_default() -> None:
     page = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
-    found = re.findall(r"^## \[(\w+)(?:\.NAME)?\]\n(.*?)(?=^## |\Z)", page.read_text(), re.M | re.S)
+    headers = r"^## \[+(\w+)(?:\.NAME)?\]+\n(.*?)(?=^## |\Z)"
+    found = re.findall(headers, page.read_text(), re.M | re.S)
     sections = dict(found)
     assert list(sections) == list(keys_of(Config))
     for section, text in sections.items():
