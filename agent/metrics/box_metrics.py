@@ -44,7 +44,9 @@ def places_of(box: Box) -> Iterable[Metric]:
     refused = CounterMetricFamily(
         "offhook_calls_refused", "Callers who got no place, by door.", labels=("door",)
     )
-    for door, number in box.refusals.items():
+    # Prometheus counts no rise to a first value: the doors that are always there begin at 0.
+    doors = ("sip", "webrtc", "outbound", *box.refusals)
+    for door, number in {door: box.refusals[door] for door in doors}.items():
         refused.add_metric([door], number)
     yield refused
 

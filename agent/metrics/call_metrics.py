@@ -8,12 +8,14 @@ from weakref import WeakKeyDictionary
 from prometheus_client.metrics_core import Metric
 
 from agent.cost.breakdown import sum_usd
+from agent.cost.owned import LINES, View
 from agent.metrics.histogram import DURATION_S, LATENCY_S
 from agent.metrics.tally import Histograms, Tally
 from agent.usage import STAGES, Usage
 
 if TYPE_CHECKING:
     from agent.call import Call
+    from agent.cost.bill import Bill
     from agent.records.record import CallRecord, Lines, TurnRecord
 
 OWN = "agent"
@@ -123,6 +125,19 @@ class CallMetrics:
         return [
             each.family() for each in vars(self).values() if isinstance(each, Tally | Histograms)
         ]
+
+    def expect(self, bill: "Bill") -> None:
+        """Has every bill's series begin at 0: Prometheus counts no rise to a first value."""
+        for view in View:
+            for line in LINES:
+                self.owned.add(view.value, line, by=0)
+            self.owned_s.add(view.value, by=0)
+            self.unpriced.add("owned", view.value, by=0)
+        for stack, cost in bill.rented(Usage()).items():
+            for part in cost.lines_usd:
+                self.rented.add(stack, part, by=0)
+            self.rented_s.add(stack, by=0)
+            self.unpriced.add("rented", stack, by=0)
 
     # -- CallWatcher
 

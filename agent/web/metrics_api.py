@@ -19,6 +19,7 @@ def metrics_routes(box: Box) -> APIRouter:
 
     @routes.get("/metrics")
     async def metrics(request: Request) -> Response:
+        calls.expect(box.bill)
         # Gathered on the loop that changes it, in a millisecond; written beside it.
         families = [*calls.families(), *places_of(box), *engines_of(box), *money_of(box)]
         accept = request.headers.get("Accept", "")

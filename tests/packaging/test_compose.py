@@ -62,6 +62,8 @@ def test_a_profile_for_the_processor_and_one_for_the_gpu() -> None:
         "edge-media": ["edge"],
         "edge-workers": ["edge"],
         "turn": ["turn"],
+        "prometheus": ["metrics"],
+        "grafana": ["metrics"],
     }
     (device,) = SERVICES["offhook-gpu"]["deploy"]["resources"]["reservations"]["devices"]
     assert device["driver"] == "nvidia" and device["capabilities"] == ["gpu"]
@@ -85,7 +87,8 @@ def test_a_service_has_no_more_rights_than_it_needs(name: str) -> None:
 
 def test_what_must_be_chosen_has_no_default() -> None:
     written = (ROOT / "docker-compose.yml").read_text()
-    for name in ("OFFHOOK_TOKEN", "EDGE_ADDRESS", "EDGE_MEDIA", "TURN_SECRET", "TURN_ADDRESS"):
+    chosen = ("OFFHOOK_TOKEN", "EDGE_ADDRESS", "EDGE_MEDIA", "TURN_SECRET", "TURN_ADDRESS")
+    for name in (*chosen, "GRAFANA_PASSWORD"):
         assert not re.search(rf"\$\{{{name}(?!:\?)", written), name
 
 
