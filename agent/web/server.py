@@ -29,6 +29,7 @@ from agent.web.control_api import control_routes
 from agent.web.listener import listen
 from agent.web.login import Access
 from agent.web.metrics_api import metrics_routes
+from agent.web.operator_api import operator_routes
 from agent.web.records_api import records_routes
 from agent.web.webrtc import BadOffer, answer_offer
 
@@ -108,6 +109,7 @@ def make_app(box: Box) -> FastAPI:
 
     app.include_router(access.routes())
     app.include_router(records_routes(box))
+    app.include_router(operator_routes(box))
     app.include_router(budgets_routes(box))
     app.include_router(carrier_routes(box))
     app.include_router(calls_routes(box))
