@@ -6,14 +6,15 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from pipecat.transports.base_transport import BaseTransport
 
-from agent.admission import BoxFull
+from agent.admission import BoxFull, OverBudget
 from agent.call import DIRECT, Call, Emit, Origin
+from agent.call_recording import Overheard, record
 from agent.call_watch import CallWatcher
 from agent.capacity import places_of
 from agent.config import Config
@@ -27,10 +28,11 @@ from agent.records.store import CallStore
 from agent.text import speakable
 from agent.waiting_room import WaitingRoom
 from models.errors import EngineError
-from telephony.recording import RecordedLine, Recorder
-from telephony.transport import HangupCause, Line, LineEvent
+from telephony.recording import RecordedLine
+from telephony.transport import CountsBytes, HangupCause, Line, LineEvent
 
 if TYPE_CHECKING:
+    from agent.budgets.governor import Governor
     from agent.outbound import Outbound
 
 log = logging.getLogger(__name__)
@@ -61,7 +63,9 @@ class Box:
         self.watchers: list[CallWatcher] = []
         """Told of every call; those that are there when it begins."""
         self.gates: list[Gate] = []
-        """Asked before a call is admitted, in order."""
+        """Asked before a call is admitted, in order, and perhaps sooner: they change nothing."""
+        self.budgets: Governor | None = None
+        """Holds calls to their budgets; None where there are none."""
         self.refusals: Counter[str] = Counter()
         """Callers who got no place, by door; each door counts its own."""
         self.outbound: Outbound | None = None
@@ -148,8 +152,7 @@ class Box:
         ``waited``: it goes before those who hold the line.
         """
         self._check_room(waited)
-        for gate in self.gates:
-            origin = gate(door, caller, origin)
+        origin = self.judged(door, caller, origin)
         try:
             call = Call(
                 config=self.config.for_profile(origin.profile),
@@ -169,6 +172,15 @@ class Box:
         self._runs[call.call_id] = None
         return call
 
+    def judged(self, door: str, caller: str, origin: Origin) -> Origin:
+        """The origin with which the gates let a call in; for doors that can refuse it sooner.
+
+        Raises BoxFull.
+        """
+        for gate in self.gates:
+            origin = gate(door, caller, origin)
+        return origin
+
     async def refuse(self, call: Call) -> None:
         """Gives back the place of a call that was admitted but never began."""
         try:
@@ -185,6 +197,11 @@ class Box:
         handover: Handover | None = None,
     ) -> CallRun:
         """Runs an admitted call in a task of the box's own; ``release`` closes its line."""
+        folder = self.config.records.audio
+        if folder is not None and call.record is None:
+            overheard = Overheard(call)
+            call.record = partial(record, call, folder, call.rate_in_hz, overheard.begin)
+            release = overheard.close_after(release)
         run = CallRun(call, transport, release, handover)
         self._bill.utilisation.began(time.monotonic())
         self._runs[call.call_id] = run
@@ -213,8 +230,9 @@ class Box:
         """
         try:
             return await self.answer(line, origin=origin, waited=reserved)
-        except BoxFull:
-            if self._closing or not self.waiting_room.has_room:
+        except BoxFull as full:
+            in_vain = isinstance(full, OverBudget)
+            if in_vain or self._closing or not self.waiting_room.has_room:
                 raise
         async with self.waiting_room.place(line):
             pass
@@ -238,12 +256,11 @@ class Box:
             emit=emit,
             waited=waited,
         )
-        try:
-            if self.config.records.audio is not None:
-                line = await self._recorded(call, line, self.config.records.audio)
-        except BaseException:  # told to whoever waits; the place is given back
-            await self.refuse(call)
-            raise
+        call.wire = line if isinstance(line, CountsBytes) else None
+        if (folder := self.config.records.audio) is not None:
+            recorded = RecordedLine(line)
+            call.record = partial(record, call, folder, line.sample_rate_hz, recorded.begin)
+            line = recorded
         transport = LineTransport(
             line, call.gate, lambda pcm, rate_hz, at_s: call.on_played(pcm, rate_hz, at_s)
         )
@@ -261,17 +278,6 @@ class Box:
         transport.add_event_handler("on_line_event", on_line_event)
         run.connected()
         return run
-
-    async def _recorded(self, call: Call, line: Line, folder: Path) -> Line:
-        """The line with its sound kept; without, and an error in the log, where that fails."""
-        path = folder / f"{call.call_id}.wav"
-        try:
-            recorder = await asyncio.to_thread(Recorder, path, line.sample_rate_hz)
-        except OSError as error:
-            log.error("call %s: %s cannot be written: %s", call.call_id, path, error)
-            return line
-        call.recording = str(path)
-        return RecordedLine(line, recorder)
 
     def _over(self, call_id: str) -> Callable[[asyncio.Task[HangupCause]], None]:
         def done(task: asyncio.Task[HangupCause]) -> None:

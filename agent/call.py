@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -26,7 +26,8 @@ from agent.records.store import CallStore
 from agent.redaction import Redaction
 from agent.turn import Turn
 from agent.usage import Usage
-from telephony.transport import HangupCause
+from models.llm.base import LanguageModel
+from telephony.transport import CountsBytes, HangupCause
 
 log = logging.getLogger(__name__)
 
@@ -56,10 +57,16 @@ Emit = Callable[[dict[str, Any]], None]
 
 UNBILLED_DOORS = frozenset({"webrtc", "loopback"})
 """Calls of all others came over a telephone line that somebody bills."""
-KEPT_EVENTS = frozenset({"key", "error", "interrupted", "hold", "transfer", "outcome", "budget"})
+KEPT_EVENTS = frozenset(
+    ("key", "error", "interrupted", "hold", "transfer", "outcome", "budget", "recording")
+)
 """Of docs/events.md, those that a record keeps; turns, words and costs have places of their own."""
 COUNT_LIMIT_S = 1.0
 """How long an interrupted turn waits for its generation to be counted."""
+
+
+async def _nothing() -> None:
+    """Where nobody has anything to tell."""
 
 
 class Call:
@@ -97,13 +104,27 @@ class Call:
         """What that is worth to the business; None: nobody said."""
         self.recording = ""
         """The file with the call's sound; empty: there is none."""
+        self.record: Callable[[], Awaitable[None]] | None = None
+        """Begins to keep the call's sound; None: it is not to be kept."""
+        self.announcing = False
+        """Whether the caller is being told what must be heard whole: nobody listens meanwhile."""
         self.gate = PlayoutGate()
         """Closed, the agent's audio waits and the caller hears silence."""
         self.on_played: Callable[[bytes, int, float], None] = lambda pcm, rate_hz, at_s: None
         """Told of what goes out to the wire: PCM16 mono, its rate, when (monotonic)."""
+        self.on_heard: Callable[[bytes, float], None] = lambda pcm, at_s: None
+        """Told of what comes from the caller: PCM16 mono, when (monotonic)."""
         self.on_hold = False
         """Whether either side has put the call on hold."""
         self.held_at_s = 0.0
+        self.wire: CountsBytes | None = None
+        """What counts the bytes that it carries; None: its door counts none."""
+        self.settle: Callable[[], Awaitable[None]] = _nothing
+        """Has the meter of the machine tell ``metered`` what it found until now."""
+        self.on_leave: Callable[[], Awaitable[None]] = _nothing
+        """Lets go, and counts, what was being understood as the agent leaves."""
+        self.peak_memory_bytes = 0
+        """The most that the box held while the call lasted; 0: not measured."""
         self.rate_in_hz = rate_in_hz
         self.rate_out_hz = rate_out_hz
         self.dialogue = Dialogue(config.agent.persona)
@@ -121,6 +142,8 @@ class Call:
         """When audio last came from the caller."""
         self.vad_busy_s = 0.0
         """Voice detection so far, whether it led to a turn or not."""
+        self.caller_speaks = False
+        """Whether the caller has the floor, as far as heard."""
         self.caller_spoke_at_s = self.started_s
         """When the caller last said something."""
         self._emit = emit
@@ -131,6 +154,10 @@ class Call:
         self._started_at = datetime.now(UTC)
         self._turns = 0
         self._usage = Usage()
+        self._metered = Usage()
+        """What the meter of the machine found."""
+        self._told = Usage()
+        """Of that, and of the bytes carried, what earlier turns were given."""
         self._latencies_ms: list[float] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._words_shown = ""
@@ -165,13 +192,18 @@ class Call:
         if held is not None:
             self.unanswered(held)
         self.end_answer(interrupted=True)
+        await self._in_time(self.on_leave(), "what was being understood")
         await asyncio.to_thread(self.conversation.close)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=2 * COUNT_LIMIT_S)
+        # Read ahead of an answer that never came.
+        unbilled_s = max(0.0, self.conversation.busy_s - self._usage.llm_busy_s)
+        self._usage += Usage(llm_busy_s=unbilled_s, llm_wasted_s=unbilled_s)
 
     async def end(self, cause: HangupCause) -> None:
         """Leaves, unless the agent has left already, and records the call."""
         await self.leave()
+        await self._in_time(self.settle(), "the machine's part")
         record = self._ended = self._record(cause)
         self._store.end_call(record)
         self._tell(partial(_ended, watcher, record) for watcher in self._watchers)
@@ -182,11 +214,21 @@ class Call:
     def usage(self) -> Usage:
         """All that the call consumed so far."""
         call_s = time.monotonic() - self.started_s
-        return self._usage + Usage(
+        return (self._usage + self._machine) + Usage(
             vad_busy_s=self.vad_busy_s,
             telephony_s=0.0 if self.door in UNBILLED_DOORS else call_s,
             call_s=call_s,
         )
+
+    @property
+    def started_at(self) -> datetime:
+        """When it began, UTC."""
+        return self._started_at
+
+    @property
+    def agent_left(self) -> bool:
+        """Whether the agent says nothing any more: the call is over, or another's."""
+        return self._over
 
     @property
     def bill(self) -> Bill:
@@ -195,7 +237,46 @@ class Call:
 
     def metered(self, usage: Usage) -> None:
         """Counts what a meter of the machine found to be this call's."""
-        self._usage += usage
+        self._metered += usage
+
+    @property
+    def work_s(self) -> dict[str, float]:
+        """Seconds on the engines' threads by stage, of what runs now too.
+
+        While a turn is being closed those of its speech are missing for a moment.
+        """
+        usage = self._usage
+        speech_s = self.turn.tts_busy_s if self.turn is not None else 0.0
+        return {
+            "turn_taking": usage.turn_busy_s,
+            "stt": usage.stt_busy_s,
+            "llm": max(usage.llm_busy_s, self.conversation.busy_s),
+            "tts": usage.tts_busy_s + speech_s,
+        }
+
+    @property
+    def _machine(self) -> Usage:
+        """What the machine and the wire counted for the whole call."""
+        bytes_in, bytes_out = self.wire.carried_bytes if self.wire is not None else (0, 0)
+        return self._metered + Usage(bytes_in=bytes_in, bytes_out=bytes_out)
+
+    def _machine_since_last_turn(self) -> Usage:
+        whole, told = self._machine, self._told
+        self._told = whole
+        return whole - told
+
+    def change_model(self, llm: LanguageModel) -> None:
+        """Has ``llm`` give the next answer and those after it; not while an answer is made.
+
+        Raises EngineError where it has no place; nothing has changed then.
+        """
+        conversation, before = llm.open(), self.conversation
+        self.guessing.drop()
+        self.conversation = conversation
+        self.guessing = Guessing(
+            self.engines, conversation, sampling_of(self.config), self._count_discarded
+        )
+        self._own(asyncio.to_thread(before.close))
 
     def set_outcome(self, outcome: str, value_usd: Decimal | None = None) -> None:
         """What came of the call, and what that is worth; the last word counts."""
@@ -233,6 +314,7 @@ class Call:
 
     def caller_speaking(self, on: bool) -> None:
         """The caller took or left the floor."""
+        self.caller_speaks = on
         self.caller_spoke_at_s = time.monotonic()
         self.emit({"type": "speaking", "who": "caller", "on": on})
 
@@ -264,13 +346,14 @@ class Call:
             return False
         return self.guessing.begin(self.dialogue.with_caller(text), wanted_s)
 
-    def discarded(self, busy_s: float) -> None:
-        """Counts recogniser work, counted before, whose words nobody will use."""
-        self._usage += Usage(stt_wasted_s=busy_s)
+    def discarded(self, stt_s: float, turn_s: float = 0.0) -> None:
+        """Counts work, counted before, that came to nothing: the recogniser's whose words, and the
+        turn model's whose judgement nobody will use."""
+        self._usage += Usage(stt_wasted_s=stt_s, turn_wasted_s=turn_s)
 
-    def judged(self, busy_s: float) -> None:
-        """Counts the turn model's work, whether its word was used or not."""
-        self._usage += Usage(turn_busy_s=busy_s)
+    def judged(self, busy_s: float, *, in_vain: bool = False) -> None:
+        """Counts the turn model's work; ``in_vain``: its word came too late."""
+        self._usage += Usage(turn_busy_s=busy_s, turn_wasted_s=busy_s if in_vain else 0.0)
 
     def key_pressed(self, key: str) -> None:
         """The caller pressed a key of the telephone."""
@@ -385,13 +468,17 @@ class Call:
             async with asyncio.timeout(COUNT_LIMIT_S):
                 if turn.answering is not None:
                     await turn.answering.ended.wait()
+                for voice in turn.voices:
+                    await voice.settled()
         except TimeoutError:
             log.warning("call %s: turn %d was not counted in time", self.call_id, turn.number)
-        trace, usage = turn.trace(), turn.usage()
+        await self._in_time(self.settle(), "the machine's part")
+        trace, work = turn.trace(), turn.usage()
         # Hearing is in the call's usage already, with what was heard in vain.
         self._usage += replace(
-            usage, audio_in_s=0.0, stt_busy_s=0.0, turn_busy_s=0.0, vad_busy_s=0.0
+            work, audio_in_s=0.0, stt_busy_s=0.0, turn_busy_s=0.0, vad_busy_s=0.0
         )
+        usage = work + self._machine_since_last_turn()
         if turn.number and trace.total_ms is not None:
             self._latencies_ms.append(trace.total_ms)
         log.info(
@@ -468,6 +555,14 @@ class Call:
             self._store.add_event(EventRecord(self.call_id, at, event["type"], detail))
         self._emit(event)
 
+    async def _in_time(self, counting: Awaitable[None], what: str) -> None:
+        """Waits for what is yet to be counted, but not for ever."""
+        try:
+            async with asyncio.timeout(COUNT_LIMIT_S):
+                await counting
+        except TimeoutError:
+            log.warning("call %s: %s was not counted in time", self.call_id, what)
+
     def _tell(self, told: Iterable[Callable[["Call"], None]]) -> None:
         for tell in told:
             try:
@@ -522,6 +617,7 @@ class Call:
             outcome_value_usd=self.outcome_value_usd,
             recording=self.recording,
             devices=dict(self.engines.devices),
+            peak_memory_bytes=self.peak_memory_bytes,
         )
 
 

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
+from pipecat.frames.frames import TTSStoppedFrame
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.transports.base_transport import BaseTransport
@@ -18,6 +19,8 @@ from agent.stages.hearing import Hearing
 from agent.stages.playout import Playout
 from agent.stages.speaking import Speaking
 from agent.stages.thinking import Thinking
+from agent.text import speakable
+from agent.turn import Turn
 from telephony.transport import (
     ControlFailed,
     Digit,
@@ -38,6 +41,9 @@ CANCEL_LIMIT_S = 5.0
 SILENT_LIMIT_S = 30.0
 SILENT_PAUSE_S = 0.05
 """How long, and how often, somebody who wants to speak waits for the agent to be silent."""
+ANNOUNCE_LIMIT_S = 30.0
+ANNOUNCE_CHECK_S = 0.02
+"""How long, and how often, it is looked at whether the caller was told of the recording."""
 LAST_WORDS_S = 0.4
 """What was said last may take this long to leave the far end's loudspeaker."""
 
@@ -119,8 +125,11 @@ class CallRun:
         frame = KeyFrame(event.key) if isinstance(event, Digit) else HoldFrame(event.on)
         await self._worker.queue_frame(frame)
 
-    async def say(self, text: str) -> None:
-        """Has the agent say ``text`` as soon as it is silent. Raises CannotDo."""
+    async def say(self, text: str, *, hang_up: bool = False) -> int:
+        """Has the agent say ``text`` as soon as it is silent; returns the turn's number.
+
+        ``hang_up``: ends the call once that was heard whole. Raises CannotDo.
+        """
         if self.call.on_hold:
             raise CannotDo("the call is on hold, and nobody would hear it; resume it first")
         until_s = time.monotonic() + SILENT_LIMIT_S
@@ -129,8 +138,10 @@ class CallRun:
                 raise CannotDo(f"the agent has spoken for {SILENT_LIMIT_S:g} s; try again")
             await asyncio.sleep(SILENT_PAUSE_S)
         turn = self.call.own_turn(text)
+        turn.choice = Choice(text, hang_up=True) if hang_up else None
         if self.call.begin_answer(turn):
             await self._worker.queue_frames([ClauseFrame(turn, text), AnswerEndFrame(turn)])
+        return turn.number
 
     async def send_digits(self, digits: str) -> None:
         """Presses keys towards the far end. Raises CannotDo."""
@@ -296,8 +307,35 @@ class CallRun:
         return None
 
     async def _greet(self) -> None:
-        if not self.call.config.agent.greeting:
+        call, greeting = self.call, self.call.config.agent.greeting
+        consent = call.config.records.consent if call.record is not None else ""
+        if call.record is not None and not consent:
+            await call.record()
+        if not consent and not greeting:
             return
-        turn = self.call.greeting_turn()
-        self.call.begin_answer(turn)
-        await self._worker.queue_frames([ClauseFrame(turn, turn.answer), AnswerEndFrame(turn)])
+        turn = call.greeting_turn()
+        turn.answer = " ".join(text for text in (consent, greeting) if text)
+        call.begin_answer(turn)
+        if consent:
+            await self._announce(turn, consent)
+        said = [ClauseFrame(turn, greeting)] if greeting else []
+        await self._worker.queue_frames([*said, AnswerEndFrame(turn)])
+
+    async def _announce(self, turn: Turn, consent: str) -> None:
+        """Begins to record once the caller has heard that; if it is not heard whole, never."""
+        call = self.call
+        call.announcing = True
+        try:
+            # The second has the transport send what is left over of less than a packet.
+            await self._worker.queue_frames([ClauseFrame(turn, consent), TTSStoppedFrame()])
+            until_s = time.monotonic() + ANNOUNCE_LIMIT_S
+            while call.turn is turn and not turn.apologised and time.monotonic() < until_s:
+                if turn.has_been_heard(speakable(consent)):
+                    await asyncio.sleep(LAST_WORDS_S)
+                    if call.record is not None:
+                        await call.record()
+                    return
+                await asyncio.sleep(ANNOUNCE_CHECK_S)
+            log.warning("call %s: not recorded: the caller could not be told", call.call_id)
+        finally:
+            call.announcing = False

@@ -50,10 +50,22 @@ class Turn:
         """Seconds of the synthesiser's time so far."""
         return sum(voice.busy_s for voice in self.voices)
 
+    def _tts_wasted_s(self, unplayed: float) -> float:
+        """Of these, what nobody heard: audio never taken, and that share of what was sent."""
+        taken_s = sum(voice.taken_s for voice in self.voices)
+        return max(0.0, self.tts_busy_s - taken_s) + taken_s * unplayed
+
     @property
     def heard_answer(self) -> str:
         """The words of the answer that the caller heard."""
         return self.spoken.heard_text(self.played_samples)
+
+    def has_been_heard(self, text: str) -> bool:
+        """Whether the clause that is ``text`` was played to its end."""
+        clause = next((clause for clause in self.spoken.clauses if clause.text == text), None)
+        if clause is None or not clause.complete:
+            return False
+        return self.played_samples >= clause.start_samples + clause.samples
 
     def trace(self) -> TurnTrace:
         """The marks, frozen."""
@@ -96,5 +108,5 @@ class Turn:
             tts_busy_s=self.tts_busy_s,
             turns=int(bool(self.number and self.heard_answer)),
             llm_wasted_s=generation.busy_s * unheard,
-            tts_wasted_s=self.tts_busy_s * unplayed,
+            tts_wasted_s=self._tts_wasted_s(unplayed),
         )

@@ -110,19 +110,29 @@ class TellsSent(Protocol):
 
 
 class RecordedLine:
-    """A line whose two sides are recorded on their way."""
+    """A line whose two sides are recorded on their way, once there is a recorder."""
 
-    def __init__(self, line: Line, recorder: Recorder) -> None:
+    def __init__(self, line: Line, recorder: Recorder | None = None) -> None:
         self._line = line
-        self._recorder = recorder
+        self._recorder: Recorder | None = None
         self.door = line.door
         self.caller = line.caller
         self.dialled = line.dialled
         self.sample_rate_hz = line.sample_rate_hz
         self.control: LineControl | None = line.control
         self._tells_sent = isinstance(line, TellsSent)
-        if isinstance(line, TellsSent):
-            line.on_sent = recorder.said
+        self._over = False
+        if recorder is not None:
+            self.begin(recorder)
+
+    def begin(self, recorder: Recorder) -> None:
+        """From here on what passes is recorded."""
+        if self._over:
+            recorder.close()
+            return
+        self._recorder = recorder
+        if isinstance(self._line, TellsSent):
+            self._line.on_sent = recorder.said
 
     @property
     def cause(self) -> HangupCause:
@@ -136,15 +146,15 @@ class RecordedLine:
     async def receive(self) -> bytes | LineEvent | None:
         """The next 20 ms or event; None once the call is over."""
         got = await self._line.receive()
-        if isinstance(got, bytes):
+        if got is None:
+            self._close()
+        elif isinstance(got, bytes) and self._recorder is not None:
             self._recorder.heard(got)
-        elif got is None:
-            self._recorder.close()
         return got
 
     async def send(self, pcm: bytes) -> None:
         """Sends 20 ms; returns when the line is ready for more."""
-        if not self._tells_sent:
+        if not self._tells_sent and self._recorder is not None:
             self._recorder.said(pcm)
         await self._line.send(pcm)
 
@@ -156,10 +166,16 @@ class RecordedLine:
     def flush(self) -> bytes:
         """Takes back what is not on the wire, and gives it."""
         taken = self._line.flush()
-        self._recorder.took_back()
+        if self._recorder is not None:
+            self._recorder.took_back()
         return taken
 
     async def hang_up(self) -> None:
         """Ends the call, and the recording."""
         await self._line.hang_up()
-        self._recorder.close()
+        self._close()
+
+    def _close(self) -> None:
+        self._over = True
+        if self._recorder is not None:
+            self._recorder.close()

@@ -84,6 +84,8 @@ class _Decode:
     words_s: float | None = None
     """When the words were there."""
     turn_busy_s: float = 0.0
+    closed: bool = False
+    """Its turn is under way, or it was dropped: no more is asked of it."""
 
 
 class Hearing(FrameProcessor):
@@ -106,6 +108,7 @@ class Hearing(FrameProcessor):
         self._echo_reference: dict[int, list[Resampler]] = {}
         """By the rate of what goes out."""
         call.on_played = self._played
+        call.on_leave = self._leave
         self._decodes: dict[int, _Decode] = {}
         self._early: _Early | None = None
         self._saying = False
@@ -123,7 +126,8 @@ class Hearing(FrameProcessor):
         if isinstance(frame, InputAudioRawFrame):
             await self._hear(frame.audio, time.monotonic())
         elif isinstance(frame, KeyFrame):
-            await self._press(frame.key)
+            if not self._call.announcing:
+                await self._press(frame.key)
         elif isinstance(frame, HoldFrame):
             await self._hold(frame.on)
         else:
@@ -162,7 +166,8 @@ class Hearing(FrameProcessor):
 
     async def _hear(self, pcm: bytes, at_s: float) -> None:
         self._call.caller_audio_at_s = at_s
-        if self._call.on_hold:
+        self._call.on_heard(pcm, at_s)
+        if self._call.on_hold or self._call.announcing:
             # What comes is the far end's music, or somebody who talks to somebody else.
             return
         self._ear.feed(pcm)
@@ -353,7 +358,7 @@ class Hearing(FrameProcessor):
             log.exception("call %s: the turn model failed", self._call.call_id)
             return
         decode.turn_busy_s += busy_s
-        self._call.judged(busy_s)
+        self._call.judged(busy_s, in_vain=decode.closed)
         if probability >= self._call.config.turn.complete_probability:
             decode.wanted.set()
         log.debug("call %s: pause %d complete %.2f", self._call.call_id, pause, probability)
@@ -364,8 +369,8 @@ class Hearing(FrameProcessor):
         decode = self._decodes.pop(pause, None)
         if decode is None:
             return
-        decode.dropped = True
-        self._call.discarded(decode.busy_s)
+        decode.dropped = decode.closed = True
+        self._call.discarded(decode.busy_s, decode.turn_busy_s)
         if decode.job is None:
             decode.transcript.cancel()
         else:
@@ -377,6 +382,8 @@ class Hearing(FrameProcessor):
         if decode is None:
             # A hold came between.
             return
+        decode.closed = True
+        judged_s = decode.turn_busy_s
         decode.wanted.set()
         try:
             transcript = await decode.transcript
@@ -387,6 +394,7 @@ class Hearing(FrameProcessor):
             return
         text = transcript.text.strip()
         if text and self._call.agent_speaking and is_backchannel(text):
+            self._call.discarded(transcript.busy_s, judged_s)
             self._call.no_words()
             return
         if text and self._call.agent_busy:
@@ -394,6 +402,7 @@ class Hearing(FrameProcessor):
             await self._interrupt()
         turn = self._call.caller_turn(text)
         if turn is None:
+            self._call.discarded(transcript.busy_s, judged_s)
             await self._answer_held()
             return
         turn.speech_end_s = ended.speech_end_s
@@ -401,7 +410,7 @@ class Hearing(FrameProcessor):
         turn.transcript_s = decode.words_s
         turn.audio_in_s = decode.audio_s
         turn.stt_busy_s = transcript.busy_s
-        turn.turn_busy_s = decode.turn_busy_s
+        turn.turn_busy_s = judged_s
         turn.vad_busy_s = self._call.vad_busy_s - self._vad_counted_s
         turn.choice = self._call.menu.for_words(text)
         self._vad_counted_s = self._call.vad_busy_s
@@ -468,6 +477,17 @@ class Hearing(FrameProcessor):
         self._ear.restart()
         self._call.guessing.drop()
         self._call.no_words()
+
+    async def _leave(self) -> None:
+        """The agent leaves: what nobody said to the end is let go, and counted."""
+        self._saying = False
+        self._let_go_early()
+        for pause in list(self._decodes):
+            self._drop(pause)
+        if self._keys_pause is not None:
+            self._keys_pause.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
     async def _apologise(self) -> None:
         """Asks the caller to say again what could not be recognised."""
