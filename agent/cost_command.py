@@ -22,6 +22,7 @@ docs/costs.md has every formula. Prices of your own: `book` in [cost].
 
 BY = ("call", "caller", "profile", "workflow", "outcome", "trunk", "tenant", "door", "day")
 VIEWS = ("marginal", "utilisation", "capacity")
+MOST_CALLS = 100_000
 BLOCKING = 0.01
 """Of the busy hour's calls, how many may be refused."""
 
@@ -41,14 +42,16 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     break_even = kinds.add_parser(
         "break-even",
         help="from how many minutes a month on owning beats renting",
-        description="For this box as measured, and for the hardware of the price book where it is "
-        "known how many calls that carries (`concurrent_calls` in its row).",
+        description="For this box as measured, and for the other hardware of the price book. How "
+        "many calls that carries is not known unless its row or --carries ROW=N says so.",
     )
     break_even.add_argument(
         "--carries",
-        type=_calls,
-        metavar="N",
-        help="calls at once of this box (default: as `offhook bench capacity` measured)",
+        type=_carries,
+        action="append",
+        metavar="[ROW=]N",
+        help="calls at once of this box (default: as `offhook bench capacity` measured), or of "
+        "another row of the price book; may be given again",
     )
     break_even.add_argument(
         "--blocking",
@@ -138,7 +141,12 @@ def _day(text: str) -> datetime:
         raise argparse.ArgumentTypeError(f"{text!r} is no day: write it as 2026-11-30") from error
 
 
-def _calls(text: str) -> int:
-    if not text.isdigit() or not 1 <= int(text) <= 100_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of calls: write 1 to 100000")
-    return int(text)
+def _carries(text: str) -> tuple[str, int]:
+    """A row of the book, empty for this box, and its calls at once."""
+    row, _, calls = text.rpartition("=")
+    if not calls.isdecimal() or not 1 <= int(calls) <= MOST_CALLS:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no number of calls: write 1 to {MOST_CALLS}, after ROW= where it is "
+            "another row's"
+        )
+    return row.strip(), int(calls)

@@ -9,12 +9,11 @@ loses on one box, and as every further one costs the same, on any number of them
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from agent.cost.owned import Box
 from agent.cost.price_row import HOURS_PER_MONTH
 
 MINUTES_PER_MONTH = HOURS_PER_MONTH * 60
@@ -40,20 +39,8 @@ class OwnedBox:
     """Calls at once that it carries."""
     assumed: tuple[str, ...] = ()
     """Inputs that are nobody's price or measurement."""
-
-    @classmethod
-    def of(
-        cls, box: Box, marginal_usd_per_min: Decimal | None, concurrent_calls: int | None
-    ) -> "OwnedBox":
-        """``box`` with what a minute adds to it and what it carries."""
-        fixed = box.fixed_usd_per_hour
-        return cls(
-            name=box.name,
-            fixed_usd_per_month=None if fixed is None else fixed * HOURS_PER_MONTH,
-            marginal_usd_per_min=marginal_usd_per_min,
-            concurrent_calls=None if concurrent_calls is None else Decimal(concurrent_calls),
-            assumed=box.hardware.assumed,
-        )
+    leaves_out: str = ""
+    """What a working box needs besides, and this price lacks: owning costs at least this much."""
 
     @property
     def most_minutes(self) -> Decimal | None:
@@ -96,7 +83,7 @@ class BreakEven:
     utilisation: Decimal | None = None
     """Of the box's capacity that these minutes are, 0 to 1."""
     why: str = ""
-    """What is missing, or by how much owning loses."""
+    """What is missing, by how much owning loses, or why its minutes are a lower bound."""
 
 
 def break_even(box: OwnedBox, stack: str, rented_usd_per_min: Decimal | None) -> BreakEven:
@@ -127,7 +114,8 @@ def break_even(box: OwnedBox, stack: str, rented_usd_per_min: Decimal | None) ->
             f"{minutes:,.0f}"
         )
         return BreakEven(box.name, stack, rented, Verdict.RENT, why=why)
-    return BreakEven(box.name, stack, rented, Verdict.OWN, minutes, minutes / most)
+    bound = f"at least, for the price leaves out {box.leaves_out}" if box.leaves_out else ""
+    return BreakEven(box.name, stack, rented, Verdict.OWN, minutes, minutes / most, bound)
 
 
 def sentence(found: BreakEven) -> str:
@@ -139,69 +127,12 @@ def sentence(found: BreakEven) -> str:
             return f"Rent {found.stack} rather than own {found.box}: {found.why}."
     assert found.minutes_per_month is not None and found.utilisation is not None
     assert found.rented_usd_per_min is not None
+    bound = f" ({found.why})" if found.why else ""
     return (
         f"Owning {found.box} beats {found.stack} ({found.rented_usd_per_min:.4f} dollars a minute) "
-        f"from {found.minutes_per_month:,.0f} minutes a month on, which keep it busy for "
+        f"from {found.minutes_per_month:,.0f} minutes a month on{bound}, which keep it busy for "
         f"{found.utilisation:.1%} of what it can carry; below that, rent."
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Swing:
-    """What one assumption does to the break-even."""
-
-    assumption: str
-    value: Decimal
-    low: BreakEven
-    """With the assumption cut."""
-    high: BreakEven
-    """With it raised."""
-
-    @property
-    def span(self) -> Decimal:
-        """Between the two break-evens, in minutes a month; infinite where one side never breaks
-        even."""
-        ends = (self.low.minutes_per_month, self.high.minutes_per_month)
-        if None in ends:
-            return Decimal("Infinity")
-        return abs((ends[1] or Decimal(0)) - (ends[0] or Decimal(0)))
-
-
-def sensitivity(
-    box: OwnedBox, stack: str, rented_usd_per_min: Decimal, change: Decimal = Decimal("0.5")
-) -> list[Swing]:
-    """Each assumption cut and raised by the share ``change`` alone; what matters most first.
-
-    Raises ValueError where ``change`` is not between 0 and 1.
-    """
-    if not 0 < change < 1:
-        raise ValueError(f"change is {change}; it is over 0 and under 1, such as 0.5")
-    factors = (1 - change, 1 + change)
-    swings: list[Swing] = []
-    values: Mapping[str, tuple[Decimal | None, Callable[[Decimal], OwnedBox]]] = {
-        "fixed_usd_per_month": (
-            box.fixed_usd_per_month,
-            lambda usd: replace(box, fixed_usd_per_month=usd),
-        ),
-        "marginal_usd_per_min": (
-            box.marginal_usd_per_min,
-            lambda usd: replace(box, marginal_usd_per_min=usd),
-        ),
-        "concurrent_calls": (
-            box.concurrent_calls,
-            lambda calls: replace(box, concurrent_calls=calls),
-        ),
-    }
-    for name, (value, with_value) in values.items():
-        if value is not None:
-            low, high = (
-                break_even(with_value(value * factor), stack, rented_usd_per_min)
-                for factor in factors
-            )
-            swings.append(Swing(name, value, low, high))
-    low, high = (break_even(box, stack, rented_usd_per_min * factor) for factor in factors)
-    swings.append(Swing("rented_usd_per_min", rented_usd_per_min, low, high))
-    return sorted(swings, key=lambda swing: swing.span, reverse=True)
 
 
 def curve(

@@ -134,10 +134,10 @@ def energy_usd(usage: Usage, box: Box) -> Mapping[str, Decimal]:
         # Joules without engine work are the wire's; none of the stages' lines is theirs.
         return {
             **dict.fromkeys(work_s, Decimal(0)),
-            "turn_taking": box.energy_usd(_joules(usage, box)),
+            "turn_taking": box.energy_usd(joules(usage, box)),
         }
-    joules = _joules(usage, box)
-    return {name: box.energy_usd(joules * s / busy_s) for name, s in work_s.items()}
+    spent_j = joules(usage, box)
+    return {name: box.energy_usd(spent_j * s / busy_s) for name, s in work_s.items()}
 
 
 def energy_is_modelled(usage: Usage) -> bool:
@@ -145,7 +145,8 @@ def energy_is_modelled(usage: Usage) -> bool:
     return usage.energy_j <= 0
 
 
-def _joules(usage: Usage, box: Box) -> Decimal:
+def joules(usage: Usage, box: Box) -> Decimal:
+    """Above the idle draw: as a counter told, else by the power model."""
     if not energy_is_modelled(usage):
         return exact(usage.energy_j)
     return box.modelled_j(sum(_work_s(usage).values(), Decimal(0)))

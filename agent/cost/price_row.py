@@ -72,6 +72,8 @@ class Hardware(Row):
     """Calls at once that it carries; None: not known."""
     assumed: tuple[str, ...] = ()
     """Keys whose values are guesses to be replaced."""
+    leaves_out: str = ""
+    """What a working box needs besides, and this price lacks; empty: nothing."""
 
     @model_validator(mode="after")
     def _busy_is_not_under_idle(self) -> Self:
