@@ -15,6 +15,7 @@ COMMANDS = (
     "agent.call_command",
     "agent.calls_command",
     "agent.cost_command",
+    "agent.budgets_command",
     "agent.edge_command",
     "models.command",
 )
@@ -29,6 +30,7 @@ Offhook: one box that answers the phone with an AI, all on this machine.
   offhook call      dials a number and lets the agent talk
   offhook calls     what was said, how fast, and what it cost
   offhook cost      what a minute costs, owned and rented, and from when on owning pays
+  offhook budgets   what was spent of each budget, and what happens at its limit
   offhook edge      asks the edge in front of several workers; its bans and its users
   offhook models    which models there are, and how to get and choose them
   offhook bench     measures a box from the caller's side of the wire
