@@ -3,6 +3,7 @@
 import argparse
 import sys
 from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
 from importlib import import_module
 from pathlib import Path
 
@@ -22,6 +23,12 @@ docs/costs.md has every formula. Prices of your own: `book` in [cost].
 
 BY = ("call", "caller", "profile", "workflow", "outcome", "trunk", "tenant", "door", "day")
 VIEWS = ("marginal", "utilisation", "capacity")
+INPUTS = {
+    "agentic_tokens_per_turn": "tokens of a turn of an agent that uses tools",
+    "minutes_per_usd_a_year_ago": "minutes of call that a dollar bought on a full box",
+    "turns_per_joule_a_year_ago": "turns that a joule answered",
+}
+"""Of the claims: what no box can measure of itself."""
 MOST_CALLS = 100_000
 BLOCKING = 0.01
 """Of the busy hour's calls, how many may be refused."""
@@ -63,6 +70,14 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     break_even.add_argument("--png", type=Path, metavar="FILE", help="draw the chart there")
     claims = kinds.add_parser(
         "claims", help="the founding articles' claims, with formula, inputs and verdict"
+    )
+    claims.add_argument(
+        "--input",
+        type=_input,
+        action="append",
+        metavar="NAME=VALUE",
+        help="what this box cannot measure and you know: "
+        + "; ".join(f"{name} ({what})" for name, what in INPUTS.items()),
     )
     report = kinds.add_parser(
         "report",
@@ -139,6 +154,19 @@ def _day(text: str) -> datetime:
         return datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is no day: write it as 2026-11-30") from error
+
+
+def _input(text: str) -> tuple[str, Decimal]:
+    name, _, value = text.partition("=")
+    if name not in INPUTS:
+        raise argparse.ArgumentTypeError(f"no input named {name!r}; there are: {', '.join(INPUTS)}")
+    try:
+        number = Decimal(value)
+    except InvalidOperation:
+        number = Decimal(0)
+    if not number.is_finite() or number <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r}: write a number over 0 after {name}=")
+    return name, number
 
 
 def _carries(text: str) -> tuple[str, int]:

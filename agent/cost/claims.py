@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.cost.breakdown import exact
-from agent.cost.owned import Box, Share, View, owned_cost
+from agent.cost.owned import Box, Share, View, joules, owned_cost
 from agent.cost.price_book import PriceBook
 from agent.cost.price_row import Price
 from agent.cost.rented import price_usd, rented_costs
@@ -50,6 +50,9 @@ class Facts:
     """Spent on training and fine-tuning; None: no such line was entered."""
     inference_usd: Decimal | None = None
     """Spent on inference in the same time; None: not known."""
+    given: Mapping[str, Decimal] = field(default_factory=dict)
+    """What no box can measure of itself, and somebody knows, by name (`agent.cost_command.INPUTS`);
+    each is over 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +135,13 @@ def _agent_all_in(facts: Facts, figure: Decimal) -> _Found:
     price = facts.book.prices["telnyx-voice-ai"].usd
     if price is None:
         return _unchecked("the price book has no price for it", price=None)
-    return _Found(
-        _at_most(price, figure),
-        f"the price book has it at {price} a minute, without model and line",
-        price,
-        {"telnyx-voice-ai": price},
-    )
+    why = f"the price book has it at {price} a minute, without model and line"
+    inputs: dict[str, Decimal | str | None] = {"telnyx-voice-ai": price}
+    if facts.usage.call_s and facts.mean_calls is not None:
+        cost = owned_cost(facts.usage, facts.box, Share(View.UTILISATION, facts.mean_calls))
+        here = inputs["this_box_usd_per_min"] = cost.usd_per_min(facts.usage.call_s)
+        why += "; this box's price is not known" if here is None else f"; this box: {here:.4f}"
+    return _Found(_at_most(price, figure), why, price, inputs)
 
 
 def _llm_on_owned(facts: Facts, figure: Decimal) -> _Found:
@@ -216,8 +220,62 @@ def _cheapest(facts: Facts, names: tuple[str, ...]) -> tuple[Decimal | None, str
     return min(known) if known else (None, "")
 
 
-def _needs(why: str) -> _Check:
-    return lambda facts, figure: _unchecked(why)
+def _agentic_tokens(facts: Facts, figure: Decimal) -> _Found:
+    usage, agentic = facts.usage, facts.given.get("agentic_tokens_per_turn")
+    plain = None
+    if usage.turns:
+        plain = Decimal(usage.prompt_tokens + usage.generated_tokens) / usage.turns
+    if agentic is None or not plain:
+        return _unchecked(
+            "calls here are plain turns without tools: give what one with tools takes, with "
+            "--input agentic_tokens_per_turn=N",
+            agentic_tokens_per_turn=agentic,
+            plain_tokens_per_turn=plain,
+        )
+    times = agentic / plain
+    return _Found(
+        Verdict.HOLDS if times >= figure else Verdict.FAILS,
+        f"{times:.1f} times the {plain:,.0f} tokens of a turn here",
+        times,
+        {"agentic_tokens_per_turn": agentic, "plain_tokens_per_turn": plain},
+    )
+
+
+def _minutes_per_usd(facts: Facts) -> Decimal | None:
+    """Of a full box, its trunk left out: what hardware does for a dollar."""
+    if not facts.usage.call_s or facts.capacity_calls is None:
+        return None
+    share = Share(View.CAPACITY, Decimal(facts.capacity_calls))
+    cost = owned_cost(facts.usage, facts.box, share)
+    total, trunk = cost.total_usd, cost.lines_usd["trunk"]
+    if total is None or trunk is None or total <= trunk:
+        return None
+    return exact(facts.usage.call_s) / 60 / (total - trunk)
+
+
+def _turns_per_joule(facts: Facts) -> Decimal | None:
+    spent_j = joules(facts.usage, facts.box)
+    return Decimal(facts.usage.turns) / spent_j if facts.usage.turns and spent_j else None
+
+
+def _gain(now: str, before: str, measure: Callable[[Facts], Decimal | None]) -> _Check:
+    """A year's gain: what is measured here, against what somebody gives of a year ago."""
+
+    def check(facts: Facts, figure: Decimal) -> _Found:
+        here, then = measure(facts), facts.given.get(before)
+        inputs = {now: here, before: then}
+        if here is None:
+            return _unchecked("it takes measured calls, the box's price and its capacity", **inputs)
+        if then is None:
+            return _unchecked(
+                f"there is one box, of one year: give the same of a year ago, --input {before}=N",
+                **inputs,
+            )
+        gain = here / then - 1
+        verdict = Verdict.HOLDS if gain >= figure else Verdict.FAILS
+        return _Found(verdict, f"{gain:+.0%} in a year", gain, inputs)
+
+    return check
 
 
 def _inference_share(facts: Facts, figure: Decimal) -> _Found:
@@ -279,16 +337,16 @@ _CHECKS: Mapping[str, tuple[str, _Check]] = {
         _open_against_closed,
     ),
     "agentic-tokens": (
-        "tokens of an agentic task / tokens of a plain one >= figure",
-        _needs("no agentic task runs here: calls are plain turns without tools"),
+        "tokens of an agentic turn / tokens of a plain one, as measured >= figure",
+        _agentic_tokens,
     ),
     "hardware-price-performance": (
-        "price-performance now / a year ago - 1 >= figure",
-        _needs("it takes the same bench on hardware of two years, and there is one"),
+        "minutes a dollar, at capacity, now / a year ago - 1 >= figure",
+        _gain("minutes_per_usd", "minutes_per_usd_a_year_ago", _minutes_per_usd),
     ),
     "energy-efficiency": (
-        "work a joule now / a year ago - 1 >= figure",
-        _needs("it takes joules of hardware of two years, and there is one"),
+        "turns a joule now / a year ago - 1 >= figure",
+        _gain("turns_per_joule", "turns_per_joule_a_year_ago", _turns_per_joule),
     ),
     "inference-share": (
         "inference / (inference + training), in dollars >= figure",

@@ -2,31 +2,42 @@
 
 import argparse
 import sys
+from collections.abc import Mapping
+from decimal import Decimal
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from agent.cost.ask import Asked, write_json
 from agent.cost.claims import Checked, Facts, check_claims
+from agent.cost.owned import View
 from agent.usage import Usage
 
 
 def run(args: argparse.Namespace, asked: Asked) -> int:
     """Prints one row a claim."""
-    measured = asked.measured()
-    bill = asked.bill
-    checked = check_claims(
-        Facts(
-            bill.book,
-            bill.box,
-            measured.usage if measured else Usage(),
-            mean_calls=measured.mean_calls if measured else None,
-            capacity_calls=bill.capacity_calls,
-        )
-    )
+    checked = check_claims(facts_of(asked, dict(args.input or ())))
     Console(soft_wrap=not sys.stdout.isatty()).print(claims_table(checked))
     write_json(args.json, [each.to_json() for each in checked])
     return 0
+
+
+def facts_of(asked: Asked, given: Mapping[str, Decimal]) -> Facts:
+    """What was measured, what the settings say of training, and what is given besides."""
+    measured, bill = asked.measured(), asked.bill
+    trained = [line.cost_usd for line in asked.config.cost.training.values()]
+    owned = measured.owned.get(View.UTILISATION) if measured else None
+    return Facts(
+        bill.book,
+        bill.box,
+        measured.usage if measured else Usage(),
+        mean_calls=measured.mean_calls if measured else None,
+        capacity_calls=bill.capacity_calls,
+        training_usd=sum(trained, Decimal(0)) if trained else None,
+        inference_usd=None if owned is None else owned.total_usd,
+        given=given,
+    )
 
 
 def claims_table(checked: list[Checked]) -> Table:
@@ -34,5 +45,7 @@ def claims_table(checked: list[Checked]) -> Table:
     table = Table("claim", "formula", "measured", "verdict", "why", show_lines=True)
     for each in checked:
         measured = "" if each.measured is None else f"{each.measured:.4g}"
-        table.add_row(each.claim, each.formula, measured, each.verdict.value, each.why)
+        words = (each.claim, each.formula, measured, each.verdict.value, each.why)
+        # Text: [cost.training.NAME] is no markup.
+        table.add_row(*(Text(word) for word in words))
     return table
