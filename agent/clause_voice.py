@@ -23,7 +23,9 @@ class ClauseVoice:
         self.text = text
         """As it is spoken: words, no signs."""
         self.busy_s = 0.0
-        """Seconds of the engine's time so far."""
+        """Seconds of the engine's time so far, for what nobody took too."""
+        self.taken_s = 0.0
+        """Of these, what went into audio that ``next`` gave."""
         self.started_s: float | None = None
         """When its first audio was there."""
         self._engines = engines
@@ -37,6 +39,8 @@ class ClauseVoice:
         self._error: Exception | None = None
         """What the engine failed with; told to each who asks for more."""
         self._job: Scheduled[AudioChunk | None] | None = None
+        self._latest: Scheduled[AudioChunk | None] | None = None
+        """The last of its jobs; it runs to its end where nobody waits for it any more."""
 
     async def hold(self, deadline_s: float) -> None:
         """Makes the beginning, `HELD_S` of sound, as a guess, unless it is wanted before.
@@ -75,9 +79,16 @@ class ClauseVoice:
         """
         self.want()
         async with asyncio.timeout(CHUNK_LIMIT_S), self._making:
-            if self._held:
-                return self._held.popleft()
-            return await self._make(deadline_s, guess=False)
+            held = bool(self._held)
+            chunk = self._held.popleft() if held else await self._make(deadline_s, guess=False)
+        if chunk is not None and not self._ready:
+            self.taken_s += chunk.busy_s
+        return chunk
+
+    async def settled(self) -> None:
+        """Waits until none of its work runs: then ``busy_s`` is all of it."""
+        if self._latest is not None and not self._latest.done():
+            await asyncio.wait([asyncio.wrap_future(self._latest)])
 
     async def _make(self, deadline_s: float, *, guess: bool) -> AudioChunk | None:
         if self._ready:
@@ -85,14 +96,13 @@ class ClauseVoice:
         else:
             schedule = self._engines.schedule
             self._job = schedule.submit(self._step, deadline_s, kind="tts", guess=guess)
+            self._latest = self._job
             try:
                 chunk = await asyncio.wrap_future(self._job)
             finally:
                 self._job = None
-        if chunk is not None:
-            self.busy_s += 0.0 if self._ready else chunk.busy_s
-            if self.started_s is None:
-                self.started_s = time.monotonic()
+        if chunk is not None and self.started_s is None:
+            self.started_s = time.monotonic()
         return chunk
 
     def _step(self) -> AudioChunk | None:
@@ -101,8 +111,11 @@ class ClauseVoice:
         try:
             if self._chunks is None:
                 self._chunks = self._engines.tts.synthesize(self.text, self._ahead_s)
-            return next(self._chunks, None)
+            chunk = next(self._chunks, None)
         except Exception as error:  # raised again, now and to each who asks for more
             # An iterator that failed would only say that there is no more.
             self._error = error
             raise
+        if chunk is not None and not self._ready:
+            self.busy_s += chunk.busy_s
+        return chunk

@@ -53,8 +53,10 @@ class Usage:
     """Joules above the idle draw, where a counter of the machine was read (NVML, RAPL); 0: none
     was, and the power model tells."""
     bytes_in: int = 0
-    """Media from the caller, packet headers not counted."""
+    """Media from the caller as the wire carried it: RTP payloads, or a carrier's messages with
+    sound in them; the headers of RTP and below are not counted."""
     bytes_out: int = 0
+    """The same towards the caller, silence that was sent included."""
     telephony_s: float = 0.0
     """Connected time over a telephone line (SIP or a carrier's stream); a browser has none."""
     call_s: float = 0.0
@@ -83,6 +85,12 @@ class Usage:
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(
             **{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)}
+        )
+
+    def __sub__(self, other: "Usage") -> "Usage":
+        """What was consumed since, where ``other`` is the same consumption earlier."""
+        return Usage(
+            **{f.name: getattr(self, f.name) - getattr(other, f.name) for f in fields(self)}
         )
 
     @classmethod

@@ -11,6 +11,7 @@ from baresip import (
     AudioRestarted,
     BaresipError,
     Call,
+    CallStats,
     Event,
     RuntimeDead,
     StackEvent,
@@ -36,6 +37,7 @@ from telephony.transport import (
     TransferFailed,
     frame_bytes,
 )
+from telephony.wire_bytes import BYTES_A_S, WireBytes
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +102,11 @@ class SipLine:
         """The key that is down, and since when."""
         self._released = ("", -KEY_PAUSE_S)
         self._tune()
+        # Opus takes what its encoder makes of the sound: the first report tells.
+        nominal = BYTES_A_S if rate_hz <= WIDEBAND_HZ else 0.0
+        self._bytes = WireBytes(time.monotonic(), nominal)
         call.on(self._on_event)
+        call.on_rtcp(self._count)
         # What happened before there was a line to tell it to.
         if call.remote_on_hold:
             self._hold(True)
@@ -137,6 +143,11 @@ class SipLine:
             return 0.0
         bytes_a_s = info.tx_sample_rate * info.tx_channels * 2
         return info.tx_buffered / bytes_a_s if bytes_a_s else 0.0
+
+    @property
+    def carried_bytes(self) -> tuple[int, int]:
+        """RTP payloads from the far end, and to it: as reported last, and reckoned on since."""
+        return self._bytes.at(time.monotonic())
 
     def flush(self) -> bytes:
         """Takes back what is not on the wire, and gives it; one packet may still go out."""
@@ -336,8 +347,13 @@ class SipLine:
             self._released = (key, now_s)
             self._put(Digit(key, int((now_s - since_s) * 1000)))
 
+    def _count(self, stats: CallStats) -> None:
+        self._bytes.report(stats.rx_bytes, stats.tx_bytes, time.monotonic())
+
     def _closed(self, reason: str) -> None:
         """The stack ended the call: the far end hung up or is no more."""
+        if (stats := self._call.final_stats) is not None:
+            self._count(stats)
         if not self._over.is_set():
             if any(text in reason for text in GONE_REASONS):
                 self.cause = HangupCause.CALLER_VANISHED
@@ -353,6 +369,7 @@ class SipLine:
         if self._over.is_set():
             return
         self._key_up(time.monotonic())
+        self._bytes.end(time.monotonic())
         log.debug("sip call %s: over: %s", self.sip_call_id, reason or "hung up")
         self._over.set()
         self._room.set()

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 FRAME_S = 0.02
 """Seconds of audio a frame holds."""
@@ -118,6 +118,17 @@ class Line(Protocol):
 
     async def hang_up(self) -> None:
         """Ends the call from this side. Harmless when it is over."""
+        ...
+
+
+@runtime_checkable
+class CountsBytes(Protocol):
+    """What counts the media that a call's wire carried; the headers of RTP and below are not
+    counted."""
+
+    @property
+    def carried_bytes(self) -> tuple[int, int]:
+        """So far: from the far end, and to it. Holds after the call's end too."""
         ...
 
 

@@ -89,6 +89,9 @@ class CallRecord:
     """The file with its sound; empty: there is none."""
     devices: Mapping[str, str] = field(default_factory=dict)
     """Stage -> where its engine ran."""
+    peak_memory_bytes: int = 0
+    """The most that the box held while the call lasted, models and other calls included; 0: not
+    measured."""
 
     def latency_ms(self, percent: float) -> float | None:
         """The nearest-rank percentile of the turns' latencies; None without any."""
@@ -128,6 +131,7 @@ class CallRecord:
             },
             "recording": self.recording,
             "devices": dict(self.devices),
+            "peak_memory_bytes": self.peak_memory_bytes,
         }
 
     @classmethod

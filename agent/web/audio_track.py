@@ -31,6 +31,8 @@ QUIET_FRAMES = 10
 QUIET_S = 0.4
 """Between two packets of a longer silence; libopus' own figure."""
 BIT_RATE = 64000
+G711_BYTES = 160
+"""What 20 ms take in the codecs that aiortc encodes itself: G.711 and G.722 alike."""
 
 
 class OpusEncoder:
@@ -84,6 +86,8 @@ class AudioTrack(MediaStreamTrack):
         self._encoder: OpusEncoder | None = None
         self._quiet = 0
         """Frames of silence since the last sound."""
+        self.bytes_out = 0
+        """Of the payloads that were handed over."""
 
     def speak_opus(self) -> None:
         """From here on gives encoded packets: Opus was agreed on."""
@@ -121,7 +125,12 @@ class AudioTrack(MediaStreamTrack):
         frame.pts = self._pts
         frame.time_base = Fraction(1, self._rate_hz)
         self._pts += frame.samples
-        return frame if self._encoder is None else self._encoder.encode(frame)
+        if self._encoder is None:
+            self.bytes_out += G711_BYTES
+            return frame
+        packet = self._encoder.encode(frame)
+        self.bytes_out += packet.size
+        return packet
 
     async def _until_due(self) -> None:
         now_s = time.monotonic()

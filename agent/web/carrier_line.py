@@ -100,6 +100,7 @@ class CarrierLine:
         self._lead = Lead()
         self._sent: list[bytes] = []
         """The last frames that were sent."""
+        self._bytes_in = self._bytes_out = 0
         self._far_end_left = False
         self._closed = False
         self._hanging_up = False
@@ -136,12 +137,18 @@ class CarrierLine:
         await asyncio.sleep(self._lead.take(time.monotonic()))
         self._sent = [*self._sent[1 - KEPT_FRAMES :], pcm]
         message = await self._serializer.serialize(OutputAudioRawFrame(pcm, self.sample_rate_hz, 1))
+        self._bytes_out += _size(message)
         await self._write(message)
 
     @property
     def ahead_s(self) -> float:
         """Seconds of what was sent that the carrier has yet to play."""
         return self._lead.left_s(time.monotonic())
+
+    @property
+    def carried_bytes(self) -> tuple[int, int]:
+        """The messages that held sound, whole: what they wrap it in is how they carry it."""
+        return self._bytes_in, self._bytes_out
 
     def flush(self) -> bytes:
         """Makes the carrier drop what it has not played yet, and gives it."""
@@ -191,6 +198,7 @@ class CarrierLine:
         if isinstance(frame, InputDTMFFrame):
             return Digit(frame.button.value)
         if isinstance(frame, InputAudioRawFrame):
+            self._bytes_in += _size(said if isinstance(said, bytes) else event["text"])
             self._flow.audio(len(frame.audio) / 2 / self.sample_rate_hz, now_s)
             return frame.audio
         return b""
@@ -249,3 +257,8 @@ class CarrierLine:
             log.warning("a call from %s was not ended within %.0f s", self.door, limit_s)
         except WebSocketDisconnect:
             log.debug("a stream from %s was closed already", self.door)
+
+
+def _size(message: str | bytes | None) -> int:
+    """Bytes of a message; what carriers send as text is ASCII."""
+    return len(message) if message is not None else 0

@@ -58,6 +58,21 @@ class InOrder:
         return uint16_add(number, -self._next)
 
 
+class CountingBuffer(JitterBuffer):
+    """aiortc's own, for codecs that aiortc decodes."""
+
+    def __init__(self) -> None:
+        # One packet waits, which puts them back in order.
+        super().__init__(capacity=16, prefetch=1)
+        self.bytes_in = 0
+        """Of the payloads that came."""
+
+    def add(self, packet: RtpPacket) -> tuple[bool, JitterFrame | None]:
+        """Takes a packet, and gives the frame that it completes."""
+        self.bytes_in += payload_bytes(packet)
+        return super().add(packet)
+
+
 class OpusInlet(JitterBuffer):
     """Stands where aiortc has its jitter buffer, and gives it nothing to decode.
 
@@ -66,6 +81,8 @@ class OpusInlet(JitterBuffer):
 
     def __init__(self, frames: "asyncio.Queue[Frame | None]") -> None:
         super().__init__(capacity=1)
+        self.bytes_in = 0
+        """Of the payloads that came, those too late to be heard included."""
         self._frames = frames
         self._order = InOrder()
         self._decoder = av.CodecContext.create("libopus", "r")
@@ -75,13 +92,13 @@ class OpusInlet(JitterBuffer):
 
     def add(self, packet: RtpPacket) -> tuple[bool, JitterFrame | None]:
         """Takes a packet; there is never a frame for aiortc's own decoder."""
+        self.bytes_in += payload_bytes(packet)
         for following in self._order.take(packet):
             self._decode(following)
         return False, None
 
     def _decode(self, packet: RtpPacket) -> None:
-        # Where aiortc's depayloader leaves it, undeclared.
-        data: bytes = packet._data  # type: ignore[attr-defined]
+        data = _payload(packet)
         if not data:
             return
         encoded = av.Packet(data)
@@ -94,3 +111,14 @@ class OpusInlet(JitterBuffer):
             return
         for frame in decoded:
             self._frames.put_nowait(frame)
+
+
+def payload_bytes(packet: RtpPacket) -> int:
+    """What a packet carries, without its header."""
+    return len(_payload(packet))
+
+
+def _payload(packet: RtpPacket) -> bytes:
+    # Where aiortc's depayloader leaves it, undeclared.
+    data: bytes = packet._data  # type: ignore[attr-defined]
+    return data

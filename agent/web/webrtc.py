@@ -6,9 +6,9 @@ Uses Pipecat's small WebRTC transport, and so lives beside the pipeline and not 
 import asyncio
 import json
 import logging
+from dataclasses import dataclass
 from typing import Any, cast
 
-from aiortc.jitterbuffer import JitterBuffer
 from aiortc.rtcrtpreceiver import RemoteStreamTrack
 from aiortc.sdp import SessionDescription
 from pipecat.frames.frames import Frame, InterruptionFrame
@@ -23,7 +23,7 @@ from pipecat.transports.smallwebrtc.transport import (
 from agent.box import Box
 from agent.playout_gate import PlayoutGate
 from agent.web.audio_track import AudioTrack
-from agent.web.packet_inlet import OpusInlet
+from agent.web.packet_inlet import CountingBuffer, OpusInlet
 from telephony.transport import HangupCause
 
 log = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ async def answer_offer(box: Box, sdp: str, caller: str) -> dict[str, str]:
     try:
         async with asyncio.timeout(ANSWER_LIMIT_S):
             await connection.initialize(sdp=sdp, type="offer")
-        speaks_opus = _hear_at_once(connection)
+        inlet = _hear_at_once(connection)
     except BaseException as error:  # a request cancelled at shutdown gives its place back too
         await connection.disconnect()
         await box.refuse(call)
@@ -88,8 +88,9 @@ async def answer_offer(box: Box, sdp: str, caller: str) -> dict[str, str]:
         raise BadOffer(f"the offer could not be answered: {error}") from error
     # Looked up at each frame: who listens comes later.
     track = AudioTrack(RATE_OUT_HZ, call.gate, lambda *played: call.on_played(*played))
-    if speaks_opus:
+    if isinstance(inlet, OpusInlet):
         track.speak_opus()
+    call.wire = _Wire(inlet, track)
     transport = _Transport(
         connection,
         track,
@@ -128,6 +129,19 @@ async def answer_offer(box: Box, sdp: str, caller: str) -> dict[str, str]:
     return {**answer, "call_id": call.call_id}
 
 
+@dataclass(frozen=True, slots=True)
+class _Wire:
+    """Counts what both directions carried."""
+
+    inlet: OpusInlet | CountingBuffer
+    track: AudioTrack
+
+    @property
+    def carried_bytes(self) -> tuple[int, int]:
+        """RTP payloads from the caller, and to him."""
+        return self.inlet.bytes_in, self.track.bytes_out
+
+
 class _Transport(SmallWebRTCTransport):
     """Drops, as the caller interrupts, the frame that waits in the track."""
 
@@ -157,19 +171,18 @@ class _Output(SmallWebRTCOutputTransport):
             self._gate.open()
 
 
-def _hear_at_once(connection: SmallWebRTCConnection) -> bool:
-    """Takes aiortc's 80 ms of jitter buffer off the caller's audio; whether Opus was agreed on.
+def _hear_at_once(connection: SmallWebRTCConnection) -> OpusInlet | CountingBuffer:
+    """Takes aiortc's 80 ms of jitter buffer off the caller's audio; gives what stands there now.
 
-    It smooths playback, and nobody here plays: the recogniser takes audio as it comes. With
-    another codec than Opus one packet waits, which puts them back in order.
+    It smooths playback, and nobody here plays: the recogniser takes audio as it comes.
     """
     answer = SessionDescription.parse(connection.get_answer()["sdp"])
     has_opus = answer.media[0].rtp.codecs[0].mimeType.lower() == "audio/opus"
     receiver = connection.pc.getTransceivers()[0].receiver
     heard = cast(RemoteStreamTrack, receiver.track)
-    buffer = OpusInlet(heard._queue) if has_opus else JitterBuffer(capacity=16, prefetch=1)
-    setattr(receiver, AUDIO_JITTER_BUFFER, buffer)
-    return has_opus
+    inlet = OpusInlet(heard._queue) if has_opus else CountingBuffer()
+    setattr(receiver, AUDIO_JITTER_BUFFER, inlet)
+    return inlet
 
 
 def _send(connection: SmallWebRTCConnection, event: dict[str, Any]) -> None:

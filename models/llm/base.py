@@ -66,6 +66,14 @@ class Generation(Protocol):
 class Conversation(Protocol):
     """One call's place in the model; keeps what it has evaluated for the next turn."""
 
+    @property
+    def busy_s(self) -> float:
+        """Seconds of the engine's time so far, of what runs now and of what was read ahead too.
+
+        0.0 where only the end of an answer tells. Holds after ``close``.
+        """
+        return 0.0
+
     def generate(
         self,
         messages: Sequence[Message],

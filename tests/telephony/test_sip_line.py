@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
-from baresip import AudioNotActive, AudioRestarted, Event, StackEvent
+from baresip import AudioNotActive, AudioRestarted, CallStats, Event, StackEvent
 from baresip import TransferFailed as BaresipTransferFailed
 from baresip.audio import AudioInfo
 from baresip.call import CallState
@@ -58,6 +58,8 @@ class StandInCall:
     def __init__(self) -> None:
         self.audio = StandInAudio()
         self.tell: Callable[[StackEvent], None] = lambda _: None
+        self.tell_stats: Callable[[CallStats], None] = lambda _: None
+        self.final_stats: CallStats | None = None
         self.hung_up = 0
         self.closed = asyncio.Event()
 
@@ -70,6 +72,9 @@ class StandInCall:
 
     def on(self, listener: Callable[[StackEvent], None]) -> None:
         self.tell = listener
+
+    def on_rtcp(self, listener: Callable[[CallStats], None]) -> None:
+        self.tell_stats = listener
 
     def happens(self, event: Event, text: str | None = None) -> None:
         self.tell(StackEvent(event=event, handle=1, ua=1, call=1, text=text))
@@ -325,3 +330,13 @@ async def test_a_line_that_is_gone_gives_nothing_back(call: StandInCall) -> None
     await line.send(bytes(320))
     call.audio.state = None
     assert line.flush() == b""
+
+
+async def test_what_the_wire_carried_is_as_the_stack_reports_it(call: StandInCall) -> None:
+    line = line_of(call)
+    call.tell_stats(CallStats(rx_bytes=40_000, tx_bytes=39_840))
+    reported = line.carried_bytes
+    assert reported >= (40_000, 39_840)
+    call.final_stats = CallStats(rx_bytes=2_000_000, tx_bytes=1_000_000)
+    call.happens(Event.CALL_CLOSED, "hung up")
+    assert line.carried_bytes == (2_000_000, 1_000_000)

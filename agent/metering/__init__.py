@@ -1,0 +1,1 @@
+"""What calls take of the machine: processor, GPU, energy, memory."""
