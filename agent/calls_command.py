@@ -13,6 +13,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from agent.config import load_config
+from agent.cost.breakdown import exact, sum_usd
 from agent.latency import STAGES
 from agent.records.history import calls, find_call, records_source
 from agent.records.record import CallRecord, TurnRecord
@@ -101,13 +102,28 @@ def turns_table(turns: Sequence[TurnRecord]) -> Table:
     return table
 
 
-def costs_table(call: CallRecord) -> Table:
-    """What the call cost here, beside every rented stack."""
-    table = Table("parts", "cost", "a minute")
-    owned: dict[str, Decimal | None] = {"this box": call.owned_usd}
-    for name, usd in {**owned, **call.rented_usd}.items():
-        minutes = Decimal(repr(call.usage.call_s)) / 60
-        table.add_row(Text(name), _usd(usd), _usd(usd / minutes if usd and minutes else None))
+def owned_table(call: CallRecord) -> Table:
+    """What the call cost here: a row a line, a column a view, as they were reckoned at its end."""
+    views = {view: lines for view, lines in call.owned_lines.items() if lines is not None}
+    table = Table("this box", *(Column(view, justify="right") for view in [*views] or [""]))
+    for line in next(iter(views.values()), {}):
+        table.add_row(line.replace("_", " "), *(_usd(lines[line]) for lines in views.values()))
+    table.add_section()
+    totals = [sum_usd(lines.values()) for lines in views.values()] or [call.owned_usd]
+    table.add_row("together", *map(_usd, totals))
+    table.add_row("a minute", *(_usd(_by_minute(call, usd)) for usd in totals))
+    return table
+
+
+def rented_table(call: CallRecord) -> Table:
+    """What it would have cost on each rented stack, part by part."""
+    parts = list(dict.fromkeys(part for lines in call.rented_lines.values() for part in lines))
+    names = (*parts, "together", "a minute")
+    table = Table("rented", *(Column(name, justify="right") for name in names))
+    for stack, usd in call.rented_usd.items():
+        lines = call.rented_lines.get(stack, {})
+        cells = (_usd(lines[part]) if part in lines else "" for part in parts)
+        table.add_row(Text(stack), *cells, _usd(usd), _usd(_by_minute(call, usd)))
     return table
 
 
@@ -127,7 +143,17 @@ def _show(console: Console, call: CallRecord, turns: Sequence[TurnRecord], as_js
     if call.dialled or call.profile:
         # Text: a caller chooses the name that is dialled.
         console.print(Text(f"dialled: {call.dialled or '-'}; profile: {call.profile or 'agent'}"))
-    for table in (turns_table(turns), costs_table(call)):
+    if call.workflow or call.tenant or call.outcome:
+        worth = (
+            "" if call.outcome_value_usd is None else f", worth {call.outcome_value_usd} dollars"
+        )
+        console.print(
+            Text(
+                f"workflow: {call.workflow or '-'}; tenant: {call.tenant or '-'}; "
+                f"outcome: {call.outcome or '-'}{worth}"
+            )
+        )
+    for table in (turns_table(turns), owned_table(call), rented_table(call)):
         console.print(table)
     return 0
 
@@ -153,6 +179,11 @@ def _length(call: CallRecord) -> str:
         return "-"
     minutes, seconds = divmod(round(call.usage.call_s), 60)
     return f"{minutes}:{seconds:02d}"
+
+
+def _by_minute(call: CallRecord, usd: Decimal | None) -> Decimal | None:
+    minutes = exact(call.usage.call_s) / 60
+    return None if usd is None or not minutes else usd / minutes
 
 
 def _ms(value: float | None) -> str:

@@ -60,18 +60,33 @@ def show_first_call(console: Console, result: Mapping[str, Any]) -> None:
 
 
 def show_cost(console: Console, cost: Mapping[str, Any]) -> None:
-    """What the call cost here, beside rented parts."""
+    """What the call cost here, in every view that was measured, beside rented parts."""
     owned, rented = cost.get("owned"), cost.get("rented")
     if not isinstance(owned, Mapping):
         return
-    table = Table(title="What this call cost", title_justify="left", box=None, padding=(0, 1))
-    table.add_column("where")
-    table.add_column("USD", justify="right")
-    table.add_row("this box", _usd(owned.get("total_usd")), style="bold")
-    for stack in rented if isinstance(rented, list) else []:
-        table.add_row(f"rented: {escape(str(stack['stack']))}", _usd(stack["total_usd"]))
+    # The headline first; a box that has just been started has no utilisation of its own yet.
+    bills = [owned, *(each for each in owned.get("views", ()) if each["view"] != owned["view"])]
+    bills = [each for each in bills if each.get("lines")]
+    if not bills:
+        return
+    table = Table(title="What this call cost, US dollars", title_justify="left")
+    table.add_column("this box")
+    for bill in bills:
+        table.add_column(escape(str(bill["view"])), justify="right")
+    for line in bills[0]["lines"]:
+        table.add_row(str(line).replace("_", " "), *(_usd(bill["lines"][line]) for bill in bills))
+    table.add_section()
+    for name, key in (("together", "total_usd"), ("a minute", "usd_per_min")):
+        table.add_row(name, *(_usd(bill.get(key)) for bill in bills), style="bold")
     console.print()
     console.print(table)
+    elsewhere = Table(title="The same call, rented", title_justify="left")
+    for name in ("stack", "together", "a minute"):
+        elsewhere.add_column(name, justify="left" if name == "stack" else "right")
+    for stack in rented if isinstance(rented, list) else []:
+        amounts = (_usd(stack.get(key)) for key in ("total_usd", "usd_per_min"))
+        elsewhere.add_row(escape(str(stack["stack"])), *amounts)
+    console.print(elsewhere)
 
 
 def show_bench(console: Console, report: Mapping[str, Any]) -> None:
