@@ -131,10 +131,15 @@ function noSound(recording, live) {
   return recording.error ? `Its sound cannot be played: ${recording.error}.` : "";
 }
 
-/** When a turn's question ended, in seconds of the recording; null where that is not known. */
+/** When a turn's question ended, in seconds of the call; null where that is not known. */
+function callAt(turn, call) {
+  return turn.at && (Date.parse(turn.at) - Date.parse(call.started_at)) / 1000;
+}
+
+/** The same in seconds of the recording. */
 function soundAt(turn, call, recording) {
-  if (turn.at === null || !recording || recording.error) return null;
-  return (Date.parse(turn.at) - Date.parse(call.started_at)) / 1000 - recording.starts_s;
+  const at = callAt(turn, call);
+  return at === null || !recording || recording.error ? null : at - recording.starts_s;
 }
 
 function playFrom(seconds) {
@@ -181,14 +186,14 @@ function entry(side, name, text, turn, call, startS) {
   const facts = side === "agent" ? [formatMs(turn.total_ms), usd(turn.owned_usd)] : [];
   child(head, "span", "entry-meta").textContent = facts.filter((f) => f !== "–").join(" · ");
   if (turn.at !== null) {
+    // The question leads up to the mark; the answer follows it.
+    const afterS = side === "agent" ? (turn.at_ms.first_packet ?? 0) / 1000 : 0;
     const at = child(head, "button", "at");
-    const callS = (Date.parse(turn.at) - Date.parse(call.started_at)) / 1000;
     at.type = "button";
-    at.textContent = clock(callS);
+    at.textContent = clock(callAt(turn, call) + afterS);
     at.disabled = startS === null || !soundShown;
-    at.setAttribute("aria-label", `Play from ${clock(callS)}, ${name}`);
-    // The answer follows the mark; the question leads up to it.
-    at.addEventListener("click", () => playFrom(side === "agent" ? startS : startS - BEFORE_S));
+    at.setAttribute("aria-label", `Play from ${at.textContent}, ${name}`);
+    at.addEventListener("click", () => playFrom(startS + afterS - (side === "agent" ? 0 : BEFORE_S)));
   }
   child(child(item, "p", "entry-body"), "span", "entry-text").textContent = text;
   return item;
@@ -231,21 +236,36 @@ function plain(value) {
 }
 
 const UNITS = { s: "s", j: "J", bytes: "bytes" };
+const SHORT = {
+  vad: "voice detection",
+  stt: "speech recognition",
+  llm: "language model",
+  tts: "speech synthesis",
+  cpu: "CPU",
+  gpu: "GPU",
+};
+
+/** "stt_busy_s", 1.25 as ["Speech recognition busy", "1.25 s"]. */
+function measure(name, amount) {
+  const parts = name.split("_");
+  const unit = UNITS[parts.at(-1)];
+  const words = (unit ? parts.slice(0, -1) : parts).map((part) => SHORT[part] ?? part).join(" ");
+  const digits = Number.isInteger(amount) ? 0 : 3;
+  const number = Number(amount).toLocaleString("en", { maximumFractionDigits: digits });
+  return [words.replace(/^./, (c) => c.toUpperCase()), unit ? `${number} ${unit}` : number];
+}
 
 function showUsage(usage) {
   const used = Object.entries(usage).filter(([, amount]) => amount !== 0);
+  $("usage-empty").hidden = used.length > 0;
+  $("usage").hidden = used.length === 0;
   $("usage").replaceChildren(
     ...used.map(([name, amount]) => {
-      const row = document.createElement("tr");
-      const parts = name.split("_");
-      const unit = UNITS[parts.at(-1)];
-      const label = (unit ? parts.slice(0, -1) : parts).join(" ");
-      const head = cell(row, label.replace(/^./, (c) => c.toUpperCase()), "", "th");
-      head.scope = "row";
-      const digits = Number.isInteger(amount) ? 0 : 3;
-      const number = Number(amount).toLocaleString("en", { maximumFractionDigits: digits });
-      cell(row, unit ? `${number} ${unit}` : number, "number");
-      return row;
+      const [label, text] = measure(name, amount);
+      const fact = document.createElement("div");
+      child(fact, "dt").textContent = label;
+      child(fact, "dd").textContent = text;
+      return fact;
     }),
   );
 }

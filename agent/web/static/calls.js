@@ -50,7 +50,7 @@ function liveRow(call) {
   child(cell(row, ""), "span", `tag ${call.doing === "speaking" ? "good" : ""}`).textContent =
     call.doing;
   cell(row, duration(call.call_s), "number");
-  cell(row, call.turns, "number");
+  cell(row, call.turns, "number minor");
   const words = cell(row, "", "latest-words");
   if (call.heard) child(words, "span", "heard").textContent = call.heard;
   if (call.answer) child(words, "span", "answer").textContent = call.answer;
@@ -110,25 +110,41 @@ function callRow(call) {
   began.scope = "row";
   const to = child(began, "a");
   to.href = address(call);
-  to.textContent = moment(call.started_at);
-  const who = cell(row, call.caller || "withheld", "who");
+  to.textContent = shortly(call.started_at);
+  to.title = moment(call.started_at);
+  const who = cell(row, "", "who");
+  child(who, "span").textContent = call.caller || "withheld";
   child(who, "small").textContent = route(call);
   agentCell(row, call);
   const outcome = cell(row, call.outcome ? "" : "–");
   if (call.outcome) outcome.append(outcomeTag(call.outcome));
   const [text, kind] = ending(call);
-  const ended = cell(row, kind ? "" : text);
+  const ended = cell(row, kind ? "" : text, "minor");
   if (kind) child(ended, "span", `tag ${kind}`).textContent = text;
   cell(row, call.cause === null ? "–" : duration(call.call_s), "number");
-  cell(row, call.turns, "number");
-  cell(row, formatMs(call.latency_p50_ms), "number");
-  money(row, call.owned_usd);
-  rented(row, call.rented_usd);
+  cell(row, call.turns, "number minor");
+  cell(row, formatMs(call.latency_p50_ms), "number minor");
+  if (call.cause === null) {
+    // What it costs is reckoned when it ends; that is not an unknown price.
+    cell(row, "–", "number");
+    cell(row, "–", "number");
+  } else {
+    money(row, call.owned_usd);
+    rented(row, call.rented_usd);
+  }
   return row;
 }
 
+/** The year goes without saying while it lasts. */
+function shortly(iso) {
+  const at = new Date(iso);
+  const year = at.getFullYear() === new Date().getFullYear() ? undefined : "numeric";
+  const day = { year, month: "short", day: "numeric" };
+  return at.toLocaleString(undefined, { ...day, hour: "numeric", minute: "2-digit" });
+}
+
 function agentCell(row, call) {
-  const agent = cell(row, call.profile || call.agent);
+  const agent = cell(row, call.profile || call.agent, "minor");
   if (call.workflow) child(agent, "small").textContent = call.workflow;
 }
 
@@ -142,11 +158,10 @@ function address(call) {
   return `call.html?id=${encodeURIComponent(call.call_id)}`;
 }
 
-/** "sip, to +15551234567 by telnyx". */
+/** "sip by telnyx"; of a call that the box placed, "to +15551234567 by telnyx". */
 function route(call) {
-  const way = call.direction === "outbound" ? "placed by this box" : call.door;
-  const to = call.dialled && `to ${call.dialled}`;
-  return [way, to, call.trunk && `by ${call.trunk}`].filter(Boolean).join(", ");
+  const way = call.direction === "outbound" ? `to ${call.dialled}` : call.door;
+  return [way, call.trunk && `by ${call.trunk}`].filter(Boolean).join(" ");
 }
 
 function money(row, amount) {
