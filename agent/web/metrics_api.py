@@ -1,11 +1,13 @@
 """``GET /metrics``: what Prometheus scrapes."""
 
 import asyncio
+from datetime import UTC, datetime
 
 from fastapi import APIRouter, Request, Response
 
 from agent.box import Box
 from agent.metrics.box_metrics import engines_of, money_of, places_of, process_of
+from agent.metrics.budget_metrics import budgets_of
 from agent.metrics.call_metrics import CallMetrics
 from agent.metrics.exposition import written
 
@@ -22,6 +24,8 @@ def metrics_routes(box: Box) -> APIRouter:
         calls.expect(box.bill)
         # Gathered on the loop that changes it, in a millisecond; written beside it.
         families = [*calls.families(), *places_of(box), *engines_of(box), *money_of(box)]
+        if box.budgets is not None:
+            families += budgets_of(box.budgets.standings(datetime.now(UTC)))
         accept = request.headers.get("Accept", "")
         body, content_type = await asyncio.to_thread(
             lambda: written([*families, *process_of()], accept)
