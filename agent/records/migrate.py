@@ -34,7 +34,8 @@ def version_of(connection: Connection) -> str | None:
 def migrate(connection: Connection) -> None:
     """Makes or changes the tables, whole or not at all; begins the connection's transaction.
 
-    What another process is doing is waited for. Raises SQLAlchemyError.
+    What another process is doing is waited for. Raises SQLAlchemyError, and Alembic's CommandError
+    where its own files are not in order.
     """
     # Alembic takes longer to import than most commands to run.
     from alembic import command

@@ -153,7 +153,7 @@ def reason(error: Exception) -> str:
     """The database's own words, without the statement; it never repeats a password."""
     if isinstance(error, SQLAlchemyError) and getattr(error, "orig", None) is not None:
         # Of its subclasses only some declare it.
-        return str(error.orig).strip()  # type: ignore[attr-defined]
+        return " ".join(str(error.orig).split())  # type: ignore[attr-defined]
     return str(error)
 
 
@@ -196,8 +196,16 @@ def _prepare(engine: Engine, source: Source, create: bool) -> None:
             f"to {HEAD}); update Offhook, or name other records as `path` or `url` in [records]"
         )
     if found != HEAD:
-        with engine.begin() as connection:
-            migrate(connection)
+        try:
+            with engine.begin() as connection:
+                migrate(connection)
+        except SQLAlchemyError:
+            raise
+        except Exception as error:  # whatever an old record makes of the steps
+            raise StoreError(
+                f"{source}: cannot be brought from schema {found} to {HEAD}, and is as it was: "
+                f"{type(error).__name__}: {error}"
+            ) from error
 
 
 def _prepare_file(connection: sqlite3.Connection, _: object) -> None:
@@ -230,7 +238,9 @@ def _put(
     names = {key.name for key in keys}
     changes = {name: statement.excluded[name] for name in row if name not in names}
     upsert = statement.on_conflict_do_update(index_elements=keys, set_=changes, where=where)
-    return connection.execute(upsert).rowcount > 0
+    # Of an insert the count is else lost with the cursor.
+    counted = upsert.execution_options(preserve_rowcount=True)
+    return connection.execute(counted).rowcount > 0
 
 
 def _put_amounts(connection: Connection, record: CallRecord) -> None:

@@ -36,6 +36,15 @@ class Spill:
                 return path
         return None
 
+    def set_aside(self, record: Record) -> Path | None:
+        """Keeps one that the database will never take, for a person to look at."""
+        text = json.dumps(_wrap(record)) + "\n"
+        for folder, stem in self._folders:
+            path = folder / f"{stem.replace('.waiting', '.unfit')}.jsonl"
+            if _append(path, text.encode()):
+                return path
+        return None
+
     def files(self) -> list[Path]:
         """What is waiting, from this process or an earlier one; oldest first."""
         return self._found("*")

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError, StatementError
 
 from agent.records import history
 from agent.records.holder import end_orphans, holder_of
@@ -36,6 +36,10 @@ from agent.records.source import Source
 from agent.records.spill import Record, Spill
 
 log = logging.getLogger(__name__)
+
+
+Batch = tuple[list[Record], str | None]
+"""Records, and the holder of the calls among them that are under way."""
 
 
 class CallStore:
@@ -192,7 +196,7 @@ class CallStore:
                     raise
                 self._set_aside(error)
                 self._write_waiting()
-        except (SQLAlchemyError, StoreError, OSError) as error:
+        except Exception as error:  # of whatever kind: calls go on, and so must this thread
             self._refused(error)
 
     def _write_waiting(self) -> None:
@@ -244,13 +248,39 @@ class CallStore:
             log.warning("call records: calls of another process, which is gone: %d", ended)
 
     def _replay(self, engine: Engine, files: list[Path], records: list[Record]) -> None:
-        with engine.begin() as connection:
-            for file in files:
-                own = self._on_disk and file in self._spill.own_files()
-                write(connection, self._spill.read(file), self._holder.name if own else None)
-            write(connection, records, self._holder.name)
+        """Writes what waits in ``files``, and ``records``; then the files are done with."""
+        batches: list[Batch] = []
+        for file in files:
+            own = self._on_disk and file in self._spill.own_files()
+            batches.append((self._spill.read(file), self._holder.name if own else None))
+        batches.append((records, self._holder.name))
+        try:
+            with engine.begin() as connection:
+                for several, holder in batches:
+                    write(connection, several, holder)
+        except Exception as error:
+            if not _is_unfit(error):
+                raise
+            self._write_fit(engine, batches)
         for file in files:
             file.unlink(missing_ok=True)
+
+    def _write_fit(self, engine: Engine, batches: list[Batch]) -> None:
+        """One by one, so that a record which can never be written does not hold up the others."""
+        for record, holder in ((each, holder) for several, holder in batches for each in several):
+            try:
+                with engine.begin() as connection:
+                    write(connection, [record], holder)
+            except Exception as error:
+                if not _is_unfit(error):
+                    raise
+                log.error(
+                    "call %s: a %s cannot be written (%s); kept in %s",
+                    record.call_id,
+                    type(record).__name__,
+                    reason(error),
+                    self._spill.set_aside(record) or "no file, for no disk takes it",
+                )
 
     def _refused(self, error: Exception) -> None:
         """Keeps what waits, on disk too where there is a place for it."""
@@ -310,3 +340,9 @@ class CallStore:
 def _is_news(record: CallRecord, known: CallRecord | None) -> bool:
     """Whether ``record`` says more of a call than what is known: its end is the last word."""
     return known is None or bool(record.cause) or not known.cause
+
+
+def _is_unfit(error: Exception) -> bool:
+    """Whether it is a record's own fault, which no later try will mend."""
+    own = (DataError, IntegrityError, ValueError, TypeError, LookupError, ArithmeticError)
+    return isinstance(error, own) or type(error) is StatementError

@@ -1,7 +1,5 @@
 """Call records of several processes: one that dies leaves no call open, and no other is touched."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -9,51 +7,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from record_process import other_process
 
 from agent.records.holder import settle
 from agent.records.record import BOX_STOPPED, CallRecord
+from agent.records.source import Source
 from agent.records.store import CallStore
 
 LIMIT_S = 20.0
 CALL = CallRecord("ours", datetime(2026, 11, 1, 12, 0, tzinfo=UTC), "sip", "+1555", "Joe")
-HOLD = """
-import sys
-from pathlib import Path
-from dataclasses import replace
-import test_record_holder as t
-store = t.CallStore(Path(sys.argv[1]))
-store.start_call(replace(t.CALL, call_id="theirs"))
-assert store.flush(20)
-print("under way", flush=True)
-if sys.stdin.readline() == "end\\n":
-    store.end_call(replace(t.CALL, call_id="theirs", cause="caller hung up"))
-    store.close(20)
-"""
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "calls.sqlite3"
-
-
-@contextmanager
-def other_process(path: Path) -> Iterator["subprocess.Popen[str]"]:
-    """A process with a call under way, called `theirs`; it ends it when told so."""
-    here = Path(__file__).parent
-    child = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={"PYTHONPATH": f"{here.parents[1]}:{here}", "PATH": "/usr/bin:/bin"},
-    )
-    try:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "under way\n"
-        yield child
-    finally:
-        child.kill()
-        child.communicate(timeout=LIMIT_S)
 
 
 def causes(store: CallStore) -> dict[str, str | None]:
@@ -71,7 +38,7 @@ def open_store(path: Path) -> Iterator[CallStore]:
 
 
 def test_a_killed_process_leaves_no_call_open(path: Path) -> None:
-    with open_store(path) as store, other_process(path) as other:
+    with open_store(path) as store, other_process(Source(path)) as other:
         store.start_call(CALL)
         assert store.flush(LIMIT_S)
         assert settle(path) == 0
@@ -89,7 +56,7 @@ def test_a_killed_process_leaves_no_call_open(path: Path) -> None:
 
 def test_the_next_process_to_start_settles_it_too(path: Path) -> None:
     with open_store(path) as first:
-        with other_process(path) as other:
+        with other_process(Source(path)) as other:
             other.kill()
             other.wait(LIMIT_S)
             with open_store(path):
@@ -99,7 +66,7 @@ def test_the_next_process_to_start_settles_it_too(path: Path) -> None:
 def test_a_process_that_takes_over_the_file_ends_no_call_of_a_living_one(path: Path) -> None:
     first = CallStore(path)
     assert first.flush(LIMIT_S)
-    with other_process(path) as other:
+    with other_process(Source(path)) as other:
         # Opened after that call began, and the first at the file once `first` is gone.
         with open_store(path) as heir:
             first.close(LIMIT_S)
