@@ -347,13 +347,16 @@ class SipLine:
             self._released = (key, now_s)
             self._put(Digit(key, int((now_s - since_s) * 1000)))
 
-    def _count(self, stats: CallStats) -> None:
-        self._bytes.report(stats.rx_bytes, stats.tx_bytes, time.monotonic())
+    def _count(self, stats: CallStats, *, last: bool = False) -> None:
+        now_s = time.monotonic()
+        self._bytes.report(stats.rx_bytes, stats.tx_bytes, now_s)
+        if last:
+            self._bytes.end(now_s)
 
     def _closed(self, reason: str) -> None:
         """The stack ended the call: the far end hung up or is no more."""
         if (stats := self._call.final_stats) is not None:
-            self._count(stats)
+            self._count(stats, last=True)
         if not self._over.is_set():
             if any(text in reason for text in GONE_REASONS):
                 self.cause = HangupCause.CALLER_VANISHED

@@ -8,6 +8,9 @@ the rate seen last; the next report puts that right.
 BYTES_A_S = 8000.0
 """Of G.711 and G.722 each way: 64 kbit/s (RFC 3551, 4.5)."""
 
+RATE_OVER_S = 1.0
+"""A shorter time tells no rate: packets come one by one."""
+
 
 class WireBytes:
     """Counts both directions; time is an argument, of the monotonic clock."""
@@ -30,9 +33,12 @@ class WireBytes:
             # The streams were replaced, and the stack counts anew: what was counted stays.
             self._counted = self._reckoned(at_s)
         else:
-            grown = zip(now, self._counted, strict=True)
-            received_a_s, sent_a_s = ((new - old) / seconds for new, old in grown)
-            self._rates, self._counted = (received_a_s, sent_a_s), now
+            if seconds >= RATE_OVER_S:
+                self._rates = (
+                    (now[0] - self._counted[0]) / seconds,
+                    (now[1] - self._counted[1]) / seconds,
+                )
+            self._counted = now
         self._at_s = at_s
 
     def end(self, at_s: float) -> None:

@@ -335,8 +335,8 @@ async def test_a_line_that_is_gone_gives_nothing_back(call: StandInCall) -> None
 async def test_what_the_wire_carried_is_as_the_stack_reports_it(call: StandInCall) -> None:
     line = line_of(call)
     call.tell_stats(CallStats(rx_bytes=40_000, tx_bytes=39_840))
-    reported = line.carried_bytes
-    assert reported >= (40_000, 39_840)
+    received, sent = line.carried_bytes
+    assert received >= 40_000 and sent >= 39_840
     call.final_stats = CallStats(rx_bytes=2_000_000, tx_bytes=1_000_000)
     call.happens(Event.CALL_CLOSED, "hung up")
     assert line.carried_bytes == (2_000_000, 1_000_000)
