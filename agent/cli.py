@@ -16,6 +16,7 @@ COMMANDS = (
     "agent.calls_command",
     "agent.cost_command",
     "agent.budgets_command",
+    "agent.records_command",
     "agent.edge_command",
     "models.command",
 )
@@ -31,6 +32,7 @@ Offhook: one box that answers the phone with an AI, all on this machine.
   offhook calls     what was said, how fast, and what it cost
   offhook cost      what a minute costs, owned and rented, and from when on owning pays
   offhook budgets   what was spent of each budget, and what happens at its limit
+  offhook records   hands over or deletes what is kept of a caller; sweeps what is old
   offhook edge      asks the edge in front of several workers; its bans and its users
   offhook models    which models there are, and how to get and choose them
   offhook bench     measures a box from the caller's side of the wire

@@ -18,6 +18,7 @@ from agent.config import Config
 from agent.engines import Progress as ReportProgress
 from agent.logs import redact_logs
 from agent.metering.meter import metering
+from agent.records.retention import swept_daily
 from agent.stop_signal import stop_signal
 from agent.web.server import WebServer
 from telephony.sip_error import SipError, refuse_other_systems
@@ -57,7 +58,8 @@ async def open_box(
     async with WebServer(config.server) as server:
         phone = _phone(config, environ)
         box = await _load_in_thread(config, environ, progress)
-        async with box, metering(box, environ), budgeted(box, environ):
+        swept = swept_daily(config.records, environ)
+        async with box, metering(box, environ), budgeted(box, environ), swept:
             redact_logs(config.records.redact)
             await server.start(box)
             try:
