@@ -56,6 +56,9 @@ class Answering:
         self.messages = tuple(messages)
         self.text = ""
         """What the model wrote so far."""
+        self.asked_s = time.monotonic()
+        self.answered_s: float | None = None
+        """When the model was done with it."""
         self.first_token_s: float | None = None
         self.first_clause_s: float | None = None
         self.usage = GenerationUsage()
@@ -128,6 +131,7 @@ class Answering:
 
     def _on_end(self, end: GenerationEnd) -> None:
         self.usage = end.usage
+        self.answered_s = time.monotonic()
         self.ended.set()
         try:
             self._finish(end)

@@ -22,6 +22,7 @@ from agent.cost.bill import Bill
 from agent.engines import Engines, Progress, load_engines
 from agent.handover import Handover
 from agent.line_transport import LineTransport
+from agent.log_context import in_call
 from agent.pipeline import CallRun
 from agent.records.source import records_source
 from agent.records.store import CallStore
@@ -205,9 +206,10 @@ class Box:
         run = CallRun(call, transport, release, handover)
         self._bill.utilisation.began(time.monotonic())
         self._runs[call.call_id] = run
-        task = asyncio.create_task(run.run(), name=f"call-{call.call_id}")
+        context = in_call(call.call_id)
+        task = asyncio.create_task(run.run(), name=f"call-{call.call_id}", context=context)
         self._tasks.add(task)
-        task.add_done_callback(self._over(call.call_id))
+        task.add_done_callback(self._over(call.call_id), context=context)
         return run
 
     def run_of(self, call_id: str) -> CallRun | None:

@@ -432,6 +432,7 @@ class Call:
             # What is left of an answer that was interrupted.
             return
         turn.played_samples += samples
+        turn.last_packet_s = at_s
         if turn.first_packet_s is None and turn.played_samples > turn.spoken.filler_samples:
             turn.first_packet_s = at_s
             self.emit({"type": "speaking", "who": "agent", "on": True})

@@ -36,6 +36,16 @@ class TurnTrace:
     first_packet_s: float | None = None
     """The first 20 ms of the answer were handed to the wire."""
     interrupted: bool = False
+    decode_s: float | None = None
+    """The recogniser was asked for the words; not a step, as those that follow: they overlap."""
+    asked_s: float | None = None
+    """The model was asked for the answer; a guess, before the turn was judged over."""
+    answered_s: float | None = None
+    """The model was done, or cancelled."""
+    last_audio_s: float | None = None
+    """The last samples that were wanted were synthesised."""
+    last_packet_s: float | None = None
+    """The latest of the answer that was handed to the wire."""
 
     @property
     def total_ms(self) -> float | None:

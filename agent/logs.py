@@ -9,6 +9,7 @@ from typing import Any
 
 from loguru import logger as pipecat_logger
 
+from agent.log_context import with_call_id
 from agent.redaction import Redacted, Redaction
 
 STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -18,6 +19,8 @@ def set_up_logs(level: str = "INFO", as_json: bool = False) -> None:
     """Sends the logs of this process to standard error; Pipecat's from warnings up."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if as_json else LineFormatter())
+    if as_json:
+        handler.addFilter(with_call_id)
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for noisy in (
         "aiortc",

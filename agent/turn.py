@@ -35,6 +35,9 @@ class Turn:
     transcript_s: float | None = None
     first_audio_s: float | None = None
     first_packet_s: float | None = None
+    decode_s: float | None = None
+    last_audio_s: float | None = None
+    last_packet_s: float | None = None
     audio_in_s: float = 0.0
     characters: int = 0
     vad_busy_s: float = 0.0
@@ -79,6 +82,11 @@ class Turn:
             first_audio_s=self.first_audio_s,
             first_packet_s=self.first_packet_s,
             interrupted=self.interrupted,
+            decode_s=self.decode_s,
+            asked_s=self.answering.asked_s if self.answering else None,
+            answered_s=self.answering.answered_s if self.answering else None,
+            last_audio_s=self.last_audio_s,
+            last_packet_s=self.last_packet_s,
         )
 
     def usage(self) -> Usage:

@@ -60,6 +60,7 @@ class _Early:
     transcript: asyncio.Task[Transcript]
     audio_s: float
     fall: int
+    asked_s: float = field(default_factory=time.monotonic)
 
     def confirm(self, deadline_s: float) -> bool:
         """It is wanted, by then; False where it came to nothing."""
@@ -75,6 +76,8 @@ class _Decode:
     audio_s: float
     transcript: asyncio.Task[Transcript] = field(init=False)
     job: Scheduled[Transcript] | None = None
+    asked_s: float = field(default_factory=time.monotonic)
+    """When the recogniser was."""
     wanted: asyncio.Event = field(default_factory=asyncio.Event)
     """The caller has likely finished: a busy box waits for that."""
     dropped: bool = False
@@ -234,7 +237,7 @@ class Hearing(FrameProcessor):
         if early is None:
             decode = _Decode(len(pcm) / self._rate_hz)
         else:
-            decode = _Decode(early.audio_s, job=early.job)
+            decode = _Decode(early.audio_s, job=early.job, asked_s=early.asked_s)
         work = self._understand(pause, decode, pcm, deadline_s, early)
         decode.transcript = self._own(work, "stt")
         self._decodes[pause] = decode
@@ -407,6 +410,7 @@ class Hearing(FrameProcessor):
             return
         turn.speech_end_s = ended.speech_end_s
         turn.end_of_turn_s = ended.at_s
+        turn.decode_s = decode.asked_s
         turn.transcript_s = decode.words_s
         turn.audio_in_s = decode.audio_s
         turn.stt_busy_s = transcript.busy_s

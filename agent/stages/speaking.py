@@ -94,6 +94,7 @@ class Speaking(FrameProcessor):
             if turn.first_audio_s is None and not clause.filler:
                 turn.first_audio_s = voice.started_s
             await self._send(clause, audio)
+            turn.last_audio_s = time.monotonic()
             if chunk is None:
                 return
 
