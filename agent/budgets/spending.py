@@ -106,4 +106,6 @@ def needs_turns(record: CallRecord) -> bool:
 
 def _marks_s(turn: TurnRecord) -> list[float]:
     zero_s = turn.trace.zero_s
-    return [] if zero_s is None else [zero_s + ms / 1000 for ms in turn.trace.at_ms().values()]
+    if zero_s is None:
+        return []
+    return [zero_s, *(zero_s + ms / 1000 for ms in turn.trace.at_ms().values())]

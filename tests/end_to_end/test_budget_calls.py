@@ -1,6 +1,7 @@
 """Calls under a budget, over the loopback door with the real models."""
 
 import asyncio
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
@@ -44,13 +45,15 @@ SECOND = {"OFFHOOK_CALLS__MAX_CALLS": "4", "OFFHOOK_AGENT__GREETING": ""}
 
 async def talk_until_ended(caller: LoopbackCaller, question: Question) -> None:
     """Asks again and again, as long as it is answered."""
-    number = 0
-    while caller.ended is None:
-        number += 1
+    while GOODBYE not in said_to(caller):
+        turns = len(caller.turns())
         await caller.say(question.at(8000))
-        await caller.until(
-            lambda number=number: caller.ended is not None or len(caller.turns()) >= number
-        )
+        await caller.until(lambda turns=turns: len(caller.turns()) > turns)
+    await caller.until(lambda: caller.ended is not None)
+
+
+def said_to(caller: LoopbackCaller) -> list[str]:
+    return [turn["answer"] for turn in caller.turns()]
 
 
 def tokens(record: CallRecord) -> int:
@@ -59,8 +62,6 @@ def tokens(record: CallRecord) -> int:
 
 async def spent(box: Box) -> Decimal:
     assert box.budgets is not None
-    from datetime import UTC, datetime
-
     (standing,) = box.budgets.standings(datetime.now(UTC))
     return standing.spent
 
@@ -76,13 +77,9 @@ async def test_callers_at_once_overspend_by_a_turn_each_at_most_and_are_told(
         assert [caller.ended for caller in callers] == ["agent hung up"] * 3
         one_turn_each = 0
         for caller in callers:
-            *answered, last = caller.turns()
-            assert last["answer"] == GOODBYE
-            assert last["usage"]["generated_tokens"] == 0
-            one_turn_each += max(
-                (t["usage"]["prompt_tokens"] + t["usage"]["generated_tokens"] for t in answered),
-                default=0,
-            )
+            used = [turn["usage"] for turn in caller.turns()]
+            assert used[said_to(caller).index(GOODBYE)]["generated_tokens"] == 0
+            one_turn_each += max(u["prompt_tokens"] + u["generated_tokens"] for u in used)
         total = await spent(box)
         assert LIMIT_TOKENS <= total <= LIMIT_TOKENS + one_turn_each
         with pytest.raises(OverBudget, match="the budget words is spent until"):
