@@ -92,11 +92,13 @@ def sensitivity(
     if not 0 < change < 1:
         raise ValueError(f"change is {change}; it is over 0 and under 1, such as 0.5")
     factors = (1 - change, 1 + change)
-    now = break_even(scenario.owned, stack, rented_usd_per_min)
+    now = break_even(scenario.owned, stack, rented_usd_per_min).minutes_per_month
     swings = []
     for name, (value, scaled) in assumptions(scenario).items():
         ends = [break_even(scaled(f).owned, stack, rented_usd_per_min) for f in factors]
-        swings.append(Swing(name, value, ends[0], ends[1], any(end != now for end in ends)))
+        swings.append(
+            Swing(name, value, ends[0], ends[1], any(end.minutes_per_month != now for end in ends))
+        )
     ends = [break_even(scenario.owned, stack, rented_usd_per_min * f) for f in factors]
     swings.append(Swing("rented_usd_per_min", rented_usd_per_min, ends[0], ends[1], True))
     return sorted(swings, key=lambda swing: (swing.span, swing.moves), reverse=True)

@@ -12,7 +12,6 @@ from agent.cost.break_even import (
     Verdict,
     break_even,
     curve,
-    sensitivity,
     sentence,
 )
 
@@ -84,21 +83,8 @@ def test_a_busier_box_is_never_dearer_by_the_minute(
     assert busy is not None and busier is not None and busier <= busy
 
 
-def test_what_matters_most_comes_first() -> None:
-    swings = sensitivity(BOX, "rented", Decimal("0.076"))
-    found = {swing.assumption: swing for swing in swings}
-    # Half the fixed cost halves the break-even; half the price of renting more than doubles it.
-    fixed = found["fixed_usd_per_month"]
-    assert (fixed.low.minutes_per_month, fixed.high.minutes_per_month) == (5_000, 15_000)
-    rented = found["rented_usd_per_min"].low
-    assert rented.minutes_per_month == pytest.approx(Decimal(730) / Decimal("0.035"))
-    assert [swing.assumption for swing in swings][:2] == [
-        "rented_usd_per_min",
-        "fixed_usd_per_month",
-    ]
-    # What a box carries does not move the crossing, unless it carries too little.
-    assert found["concurrent_calls"].span == 0
-    tiny = sensitivity(replace(BOX, concurrent_calls=Decimal("0.3")), "rented", Decimal("0.076"))
-    assert tiny[0].span == Decimal("Infinity")
-    with pytest.raises(ValueError, match=r"such as 0\.5"):
-        sensitivity(BOX, "rented", Decimal(1), Decimal(2))
+def test_a_price_that_leaves_something_out_is_a_lower_bound() -> None:
+    card = replace(BOX, leaves_out="the server around the card")
+    found = break_even(card, "rented", Decimal("0.076"))
+    assert found.minutes_per_month == 10_000 and "at least" in found.why
+    assert "at least, for the price leaves out the server around the card" in sentence(found)

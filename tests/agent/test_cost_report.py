@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -9,12 +10,13 @@ from decimal import Decimal
 import pytest
 
 from agent.cost.bill import Bill
-from agent.cost.focus import COLUMNS, focus_csv
 from agent.cost.measured import measure
 from agent.cost.owned import Box, View
 from agent.cost.price_book import PriceBook
 from agent.cost.price_row import Hardware
 from agent.cost.report import NOBODY, report
+from agent.cost.report_file import groups_csv, groups_json, stacks_csv, stacks_json
+from agent.cost.stacks import stack_rows
 from agent.cost_command import BY
 from agent.records.record import CallRecord
 from agent.usage import Usage
@@ -108,23 +110,64 @@ def test_calls_under_way_and_unknown_views_are_left_out() -> None:
     assert measured.owned_usd_per_min(View.CAPACITY) is None
 
 
-def test_focus_has_a_row_for_each_line_of_a_bill() -> None:
-    lines = {"stt": Decimal("0.001"), "idle": Decimal("0.02"), "trunk": None}
+def test_a_group_tells_what_is_left_of_its_value() -> None:
     calls = [
-        call("a", 0, owned_lines={View.UTILISATION.value: lines}, workflow="orders"),
-        call("b", 5, owned_lines={View.UTILISATION.value: None}),
-        call("c", 9, ended_at=None),
+        call("a", 0, outcome="resolved", outcome_value_usd=Decimal(2)),
+        call("b", 3, caller="+15550002"),
+        call("c", 6, caller="+15550002"),
     ]
-    text = focus_csv(calls, View.UTILISATION, "box")
-    rows = list(csv.DictReader(io.StringIO(text)))
-    assert tuple(rows[0]) == COLUMNS
-    # What is not known has no row: FOCUS has no word for it.
-    assert [row["ServiceName"] for row in rows] == ["Speech recognition", "Idle capacity"]
+    together = measure(calls, BILL)
+    assert together is not None
+    made = report(calls, BILL, "caller", together)
+    assert made.total.callers == 2 and [group.callers for group in made.groups] == [1, 1]
+    total = made.total.owned_usd(View.UTILISATION)
+    assert total is not None and made.total.net_usd(View.UTILISATION) == 2 - total
+    assert made.total.owned_usd_per_call(View.UTILISATION) == total / 3
+    other = next(group for group in made.groups if group.name == "+15550002")
+    assert other.value_usd is None and other.net_usd(View.UTILISATION) is None
+
+
+def test_the_box_beside_every_stack_by_hand() -> None:
+    """Three calls of a minute by two callers, six turns; an unknown price stands last."""
+    nothing = {"unknown": {"llm": ("nobody",)}}
+    price = BOOK.prices["bland-all-in"].model_copy(update={"usd": None})
+    book = replace(BOOK, prices={**BOOK.prices, "nobody": price}, stacks={**nothing, **BOOK.stacks})
+    bill = replace(BILL, book=book, capacity_calls=None)
+    calls = [call("a", 0), call("b", 3), call("c", 6, caller="+15550002")]
+    together = measure(calls, bill)
+    assert together is not None
+    rows = stack_rows(report(calls, bill, "day", together).total, View.UTILISATION)
+    assert [row.name for row in rows[:3]] == [view.value for view in View]
+    assert rows[2].usd is None and rows[1].times_owned == 1
+    assert rows[-1].name == "unknown" and rows[-1].usd is None and rows[-1].times_owned is None
+    known = [row.usd for row in rows[3:-1]]
+    assert known == sorted(known, key=lambda usd: usd or 0)
+    bland = next(row for row in rows if row.name == "Bland, all in")
+    assert bland.usd == Decimal("0.36") and bland.usd_per_min == Decimal("0.12")
+    assert (bland.usd_per_turn, bland.usd_per_caller) == (Decimal("0.06"), Decimal("0.18"))
+    owned = rows[1].usd
+    assert owned is not None and bland.times_owned == Decimal("0.36") / owned
+
+
+def test_files_hold_every_figure() -> None:
+    calls = [call("a", 0, caller="=SUM(A1)"), call("b", 3)]
+    bill = replace(BILL, capacity_calls=None)
+    together = measure(calls, bill)
+    assert together is not None
+    made = report(calls, bill, "caller", together)
+    rows = list(csv.DictReader(io.StringIO(groups_csv(made))))
+    # A caller chooses the name; a spreadsheet would run it.
+    assert {row["caller"] for row in rows} == {"'=SUM(A1)", "+15550001"}
     for row in rows:
-        assert row["BilledCost"] == row["EffectiveCost"] == row["ListCost"] == row["ContractedCost"]
-        assert row["BillingCurrency"] == "USD" and row["ChargeCategory"] == "Usage"
-        assert row["BillingPeriodStart"] == "2026-12-01T00:00:00Z"
-        assert row["BillingPeriodEnd"] == "2027-01-01T00:00:00Z"
-        assert row["ChargePeriodStart"] < row["ChargePeriodEnd"]
-        assert '"workflow": "orders"' in row["Tags"]
-    assert [row["BilledCost"] for row in rows] == ["0.001", "0.02"]
+        assert row["capacity_usd"] == "" and Decimal(row["utilisation_usd_per_turn"]) > 0
+        assert Decimal(row["rented_usd: Bland, all in"]) == Decimal("0.12")
+        assert row["value_usd"] == row["utilisation_net_usd"] == ""
+    body = json.loads(json.dumps(groups_json(made, View.MARGINAL, "note"), default=str))
+    assert body["view"] == "marginal" and body["total"]["calls"] == 2
+    assert body["total"]["capacity_usd"] is None and body["total"]["owned"]["at capacity"] is None
+    lines = body["total"]["owned"]["marginal"]
+    assert sum(Decimal(usd) for usd in lines.values()) == Decimal(body["total"]["marginal_usd"])
+    stacks = stack_rows(made.total, View.MARGINAL)
+    table = list(csv.DictReader(io.StringIO(stacks_csv(stacks))))
+    assert [row["name"] for row in table] == [row.name for row in stacks]
+    assert len(stacks_json(stacks, View.MARGINAL, "note")["stacks"]) == len(stacks)

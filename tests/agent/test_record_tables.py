@@ -203,7 +203,7 @@ def test_a_record_that_fits_nowhere_holds_up_no_other(
     assert store.flush(LIMIT_S)
     store.close(LIMIT_S)
     assert turns(path, "call1") == [TURN]
-    (kept,) = path.parent.glob("*unfit*")
+    (kept,) = path.parent.glob("*.damaged-records.jsonl")
     assert json.loads(kept.read_text())["record"]["turn"] == 2**70
     said = [r.getMessage() for r in caplog.records if r.levelno >= logging.ERROR]
     assert len(said) == 1 and "call call1: a TurnRecord cannot be written" in said[0]

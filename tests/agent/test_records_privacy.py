@@ -13,14 +13,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from postgres_server import running_server
+from sqlalchemy import make_url
 
 from agent import records_command
 from agent.latency import TurnTrace
 from agent.records import history
 from agent.records.erasure import BATCH, erase, is_same_caller, kept_before, kept_of_caller
+from agent.records.export import export
 from agent.records.record import CallRecord, EventRecord, TurnRecord
-from agent.records.retention import swept_daily
-from agent.records.source import Source
+from agent.records.retention import sweep, swept_daily
+from agent.records.source import DRIVER, Source
 from agent.records.spill import Spill
 from agent.records.store import CallStore
 from agent.sections import RecordsConfig
@@ -309,3 +312,19 @@ async def test_a_sweep_that_fails_is_told_and_the_box_goes_on(
         async with swept_daily(RecordsConfig(path=source.path, keep_days=1), {}):
             while "old calls are not deleted" not in caplog.text:
                 await asyncio.sleep(0.02)
+
+
+def test_a_server_of_postgresql_forgets_as_well(source: Source, tmp_path: Path) -> None:
+    with running_server() as server:
+        url = make_url(server.url(server.new_database())).set(drivername=DRIVER)
+        records = Source(source.path, url)
+        theirs, other = a_call(records, 1, age_days=3), a_call(records, 2, "+15550000000")
+        keep(records, theirs, other)
+        done = export(records, kept_of_caller(records, "0015551234567"), tmp_path / "out")
+        assert (done.calls, done.recordings) == (1, 1)
+        erased = erase(records, kept_of_caller(records, NUMBER))
+        assert (erased.calls, erased.recordings, erased.wiped) == (1, 1, True)
+        assert names(records) == [other.call_id]
+        assert history.events(records, theirs.call_id) == []
+        assert sweep(records, None, NOW).erased.calls == 1
+        assert names(records) == []
