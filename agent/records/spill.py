@@ -40,7 +40,7 @@ class Spill:
         """Keeps one that the database will never take, for a person to look at."""
         text = json.dumps(_wrap(record)) + "\n"
         for folder, stem in self._folders:
-            path = folder / f"{stem.replace('.waiting', '.unfit')}.jsonl"
+            path = folder / f"{stem.replace('.waiting', '.damaged-records')}.jsonl"
             if _append(path, text.encode()):
                 return path
         return None
