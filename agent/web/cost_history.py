@@ -13,7 +13,7 @@ from typing import Any
 
 from agent.cost.bill import Bill
 from agent.cost.breakdown import exact, sum_usd
-from agent.cost.owned import View
+from agent.cost.owned import LINES, View
 from agent.cost.report import BY as REPORT_BY
 from agent.cost.report import NOBODY
 from agent.records.record import CallRecord, Lines, to_text
@@ -140,13 +140,19 @@ class CostHistory:
         self._last_at = max(record.ended_at, self._last_at or record.ended_at)
 
     def span(
-        self, since: datetime | None, until: datetime | None, now: datetime
+        self,
+        since: datetime | None,
+        until: datetime | None,
+        now: datetime,
+        *,
+        was_there: bool = True,
     ) -> tuple[datetime, datetime]:
         """The time that is told of: as asked for, else from the first call to the last one's end.
 
-        With ``since`` the idle time until ``until``, or now, counts as well.
+        With ``since`` the idle time until ``until``, or now, counts as well. ``was_there``: the
+        box took calls before; else it is told of from its first call on.
         """
-        begins_at = since or self._first_at or now
+        begins_at = (since if was_there else None) or self._first_at or since or now
         ends_at = min(until or now, now) if since is not None else self._last_at or now
         return begins_at, max(begins_at, ends_at)
 
@@ -229,7 +235,8 @@ class CostHistory:
         return found
 
     def _lines_of(self, total: Tally) -> list[str]:
-        return list(dict.fromkeys(line for lines in total.lines_usd.values() for line in lines))
+        there = [line for lines in total.lines_usd.values() for line in lines]
+        return [line for line in dict.fromkeys((*LINES, *there)) if line in there]
 
 
 def _by_line(tally: Tally) -> dict[str, dict[str, float | None]]:

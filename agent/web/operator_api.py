@@ -118,17 +118,23 @@ def _costs(box: Box, asked: AskedCosts) -> dict[str, Any]:
             break
         made.add(record)
         _give_way(read)
-    begins_at, ends_at = made.span(asked.since, asked.until, now)
+    was_there = asked.since is not None and _any_before(box, asked.since)
+    begins_at, ends_at = made.span(asked.since, asked.until, now, was_there=was_there)
     for number, _ in enumerate(made.priced(begins_at, ends_at)):
         _give_way(number)
     hourly = box.bill.box.fixed_usd_per_hour
     return {
         **made.to_json(begins_at, ends_at, asked.length or length_for(begins_at, ends_at)),
         "now": to_text(now),
+        "from_first_call": not was_there,
         "left_out": read > MOST_CALLS,
         "most_calls": MOST_CALLS,
         "fixed_usd_per_hour": None if hourly is None else float(hourly),
     }
+
+
+def _any_before(box: Box, at: datetime) -> bool:
+    return next(history.calls(box.store.source, until=at, limit=1), None) is not None
 
 
 def _give_way(number: int) -> None:

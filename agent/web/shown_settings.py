@@ -32,9 +32,10 @@ def shown(config: Config) -> list[dict[str, Any]]:
     ``value`` is a text, or a list of texts; null: not set. ``own``: it is not the default.
     """
     return [
-        {"title": title(path) if path else "", "keys": keys}
+        {"title": title(path), "keys": keys}
         for path, section in tables_in(config)
-        if (keys := list(_keys(section)))
+        # The root has tables alone.
+        if path and (keys := list(_keys(section)))
     ]
 
 
