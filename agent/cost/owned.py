@@ -64,11 +64,13 @@ class Box:
         row = self.hardware
         busy_kw = row.watts_busy / WATTS_PER_KILOWATT
         place = busy_kw * self.colocation.usd_per_kw_month / HOURS_PER_MONTH
+        # With a rented box its power is in the rent.
+        idle_w = row.watts_idle if row.usd_per_hour is None else Decimal(0)
         return {
             "capital": row.capital_usd_per_hour,
             "place": place if row.colocated else Decimal(0),
             "operations": row.operations_usd_per_month / HOURS_PER_MONTH,
-            "idle draw": row.watts_idle / WATTS_PER_KILOWATT * self._usd_per_kwh,
+            "idle draw": idle_w / WATTS_PER_KILOWATT * self._usd_per_kwh,
         }
 
     def energy_usd(self, joules: Decimal) -> Decimal:

@@ -2,7 +2,7 @@
 
 import difflib
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -12,13 +12,12 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from agent.cost.language_model_rates import check_known
+from agent.cost.price_book_errors import CURRENCY, complaints, no_parts, wrong_currency
 from agent.cost.price_row import Colocation, Electricity, Hardware, Price, Row
 from agent.sections import ConfigError
 
 SHIPPED = Path(__file__).with_name("price_book.toml")
 STALE_AFTER = timedelta(days=180)
-CURRENCY = "USD"
-REMEDY = "`book` in [cost] names a file of your own rows"
 
 Part = Literal["telephony", "stt", "llm", "tts", "platform"]
 Stack = Mapping[str, tuple[str, ...]]
@@ -60,15 +59,17 @@ class PriceBook:
         if own is not None:
             mine = _read(own.expanduser())
             if "currency" in mine and mine["currency"] != CURRENCY:
-                raise ConfigError(_currency(own, mine["currency"]))
+                raise ConfigError(wrong_currency(own, mine["currency"]))
             tree, label = _merged(tree, mine, own), str(own)
         if tree.get("currency") != CURRENCY:
-            raise ConfigError(_currency(Path(label), tree.get("currency")))
+            raise ConfigError(wrong_currency(Path(label), tree.get("currency")))
         try:
             written = _Written.model_validate(tree)
         except ValidationError as error:
-            raise ConfigError("\n".join(_complaints(label, error))) from error
+            raise ConfigError("\n".join(complaints(label, error))) from error
         for stack, parts in written.stack.items():
+            if not parts or not all(parts.values()):
+                raise ConfigError(no_parts(label, stack, parts))
             for name in (name for names in parts.values() for name in names):
                 find(name, written.price, f"{label}: stack {stack!r}: no price named")
         for name, price in written.price.items():
@@ -99,12 +100,15 @@ class PriceBook:
 
 
 def stale(rows: Mapping[str, Row], today: date) -> list[str]:
-    """One line for each row that is over 180 days old on ``today``."""
-    return [
-        f"{name} is of {row.as_of}, {(today - row.as_of).days} days old"
-        for name, row in sorted(rows.items())
-        if today - row.as_of > STALE_AFTER
-    ]
+    """One line for each row that is over 180 days old on ``today``, or of a day to come."""
+    lines = []
+    for name, row in sorted(rows.items()):
+        age = today - row.as_of
+        if age > STALE_AFTER:
+            lines.append(f"{name} is of {row.as_of}, {age.days} days old")
+        elif age < timedelta(0):
+            lines.append(f"{name} is of {row.as_of}, which is yet to come")
+    return lines
 
 
 T = TypeVar("T")
@@ -156,27 +160,3 @@ def _rows(
         replaces = section == "stack"
         merged[name] = dict(row) if replaces else {**shipped.get(name, {}), **row}
     return merged
-
-
-def _currency(path: Path, found: object) -> str:
-    if found is None:
-        return f'{path}: the price book says no `currency`; begin it with currency = "{CURRENCY}"'
-    return (
-        f"{path}: `currency` is {found!r}, and all reckoning is in US dollars; convert the rows "
-        f'and write currency = "{CURRENCY}"'
-    )
-
-
-def _complaints(label: str, error: ValidationError) -> Iterator[str]:
-    for each in error.errors(include_url=False):
-        where = ".".join(str(part) for part in each["loc"])
-        match each["type"]:
-            case "missing":
-                row, _, key = where.rpartition(".")
-                yield f"{label}: [{row}] has no `{key}`; add it"
-            case "greater_than_equal" if each["ctx"].get("ge") in (0, Decimal(0)):
-                yield f"{label}: {where} is {each['input']}; it cannot be negative"
-            case "extra_forbidden":
-                yield f"{label}: {where}: no such key; {REMEDY}"
-            case _:
-                yield f"{label}: {where}: {each['msg']}"

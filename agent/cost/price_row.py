@@ -78,7 +78,17 @@ class Hardware(Row):
     @model_validator(mode="after")
     def _busy_is_not_under_idle(self) -> Self:
         if self.watts_busy and self.watts_busy < self.watts_idle:
-            raise ValueError("`watts_busy` is under `watts_idle`")
+            raise ValueError("`watts_busy` is under `watts_idle`; it is the draw under full work")
+        return self
+
+    @model_validator(mode="after")
+    def _bought_or_rented(self) -> Self:
+        if self.usd_per_hour is not None and self.purchase_usd is not None:
+            raise ValueError(
+                "a box is bought (`purchase_usd`) or rented (`usd_per_hour`); give one of the two"
+            )
+        if self.purchase_usd is not None and self.years is None:
+            raise ValueError("`purchase_usd` goes with `years`, over which it is written off")
         return self
 
     @property

@@ -115,3 +115,52 @@ def test_another_figure_is_another_verdict(tmp_path: Path) -> None:
     }
     (found,) = check_claims(FACTS, claims)
     assert found.verdict is Verdict.FAILS and found.inputs["figure"] == 5
+
+
+def test_open_models_against_closed_ones_turn_with_what_they_charge() -> None:
+    now = checked(FACTS)["open-against-closed"]
+    assert now.measured is not None and now.verdict is Verdict.FAILS
+    closed = BOOK.prices["gpt-4.1"]
+    dear = {
+        name: closed for name in ("claude-haiku-4.5", "gemini-2.5-flash")
+    }  # the cheap ones are gone
+    book = replace(BOOK, prices={**BOOK.prices, **dear})
+    turned = checked(replace(FACTS, book=book))["open-against-closed"]
+    assert turned.measured is not None and turned.measured > now.measured
+    assert turned.verdict is Verdict.HOLDS
+
+
+def test_synthesis_turns_with_its_price() -> None:
+    assert checked(with_price("telnyx-tts", "0.02"))["tts-against-elevenlabs"].verdict is (
+        Verdict.FAILS
+    )
+
+
+def test_what_no_box_can_measure_is_taken_from_whoever_knows() -> None:
+    # 71,500 tokens in 20 turns are 3,575 a turn.
+    name = "agentic_tokens_per_turn"
+    assert checked(FACTS)["agentic-tokens"].verdict is Verdict.UNCHECKED
+    for given, verdict in (("35750", Verdict.HOLDS), ("3575", Verdict.FAILS)):
+        found = checked(replace(FACTS, given={name: Decimal(given)}))["agentic-tokens"]
+        assert found.verdict is verdict and found.measured == Decimal(given) / 3575
+    # 10 minutes cost 0.075 on a full box: 133 minutes a dollar.
+    key = "minutes_per_usd_a_year_ago"
+    for given, verdict in (("100", Verdict.HOLDS), ("120", Verdict.FAILS)):
+        found = checked(replace(FACTS, given={key: Decimal(given)}))["hardware-price-performance"]
+        assert found.verdict is verdict
+    unmeasured = replace(FACTS, given={key: Decimal(100)}, capacity_calls=None)
+    assert checked(unmeasured)["hardware-price-performance"].verdict is Verdict.UNCHECKED
+    # 20 turns for 400 joules.
+    metered = replace(FACTS, usage=replace(MEASURED, energy_j=400.0))
+    key = "turns_per_joule_a_year_ago"
+    assert checked(metered)["energy-efficiency"].verdict is Verdict.UNCHECKED
+    for given, verdict in (("0.03", Verdict.HOLDS), ("0.04", Verdict.FAILS)):
+        found = checked(replace(metered, given={key: Decimal(given)}))["energy-efficiency"]
+        assert found.verdict is verdict
+
+
+def test_the_agents_price_stands_beside_this_boxs() -> None:
+    found = checked(FACTS)["agent-all-in"]
+    # 3.60 an hour by two calls, and the trunk.
+    assert found.inputs["this_box_usd_per_min"] == Decimal("0.0332")
+    assert "this box: 0.0332" in found.why

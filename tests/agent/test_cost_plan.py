@@ -46,3 +46,13 @@ def test_months_are_counted_over_the_year() -> None:
     assert later(date(2026, 11, 1), 2) == date(2027, 1, 1)
     assert months_between(date(2026, 11, 20), date(2027, 1, 1)) == 2
     assert months_between(date(2027, 1, 1), date(2026, 11, 20)) == -2
+
+
+def test_what_is_written_off_by_a_day() -> None:
+    days = [date(2026, 10, 31), date(2026, 11, 1), date(2026, 12, 1), date(2027, 6, 1)]
+    assert [TUNED.written_off_until_usd(day) for day in days] == [
+        0,
+        Decimal("333.33"),
+        Decimal("666.66"),
+        1000,
+    ]

@@ -68,7 +68,10 @@ usd_per_kwh = 0.31
         ),
         ('[price.x]\nwhat = "w"\nunit = "kchar"', "[price.x] has no `vendor`; add it"),
         ('[price.deepgram-nova-3]\nunit = "fortnight"', "price.deepgram-nova-3.unit"),
-        ('[price.deepgram-nova-3]\nusdd = "1"', "price.deepgram-nova-3.usdd: no such key"),
+        (
+            '[price.deepgram-nova-3]\nusdd = "1"',
+            "price.deepgram-nova-3.usdd: no such key; did you mean `usd`?",
+        ),
         ('currency = "EUR"', "all reckoning is in US dollars"),
         ('[stack.s]\nstt = ["deepgram-nova3"]', "did you mean 'deepgram-nova-3'?"),
         ('[stack.s]\nears = ["deepgram-nova-3"]', "stack.s.ears"),
@@ -80,6 +83,21 @@ usd_per_kwh = 0.31
         ("[hardware.l40s-card]\nwatts_busy = 1", "`watts_busy` is under `watts_idle`"),
         ("[hardware.l40s-card]\nlanes = 0", "hardware.l40s-card.lanes"),
         ("[electricity]\nas_of = 31", "electricity.as_of"),
+        ("[electricity]\nas_of = 'yesterday'", "is 'yesterday'; write a day, such as 2026-11-30"),
+        ("[electricity]\npue = 0.5", "electricity.pue is 0.5: input should be greater"),
+        ('[price.deepgram-nova-3]\nusd = "€0.01"', "is '€0.01'; write a number in quotes"),
+        ("[price.deepgram-nova-3]\nusd = inf", "usd is Infinity; write a number"),
+        ('[price.deepgram-nova-3]\ncurrency = "EUR"', "every row is in US dollars; convert it"),
+        ("[price.deepgram-nova-3]\nround_up_s = -1", "round_up_s is -1; it cannot be negative"),
+        ("[price.deepgram-nova-3]\nchannels = 3", "channels is 3: input should be less"),
+        ("[price.deepgram-nova-3]\nusd = 1\nusd = 2", "not valid TOML: Cannot overwrite"),
+        ("[hardware.own]\nlanes = 1", "[hardware.own] has no `what`; add it"),
+        ("[hardware.l40s-card]\nusd_per_hour = 1", "give one of the two"),
+        ("[hardware.generic-2-core-server]\nyears = 0", "years is 0: input should be greater"),
+        # Nothing named would cost nothing, which is less than unknown.
+        ("[stack.s]", "stack 's' names no price, and would cost nothing"),
+        ("[stack.s]\nstt = []", "`stt` names no price, and would cost nothing"),
+        ('[stack.s]\nstt = "deepgram-nova-3"', "write a list of names"),
     ],
 )
 def test_a_mistake_is_named(tmp_path: Path, text: str, message: str) -> None:
@@ -100,6 +118,25 @@ def test_old_rows_are_named(tmp_path: Path) -> None:
     rows = {"electricity": book.electricity}
     assert stale(rows, date(2026, 6, 30)) == []
     assert stale(rows, date(2026, 7, 1)) == ["electricity is of 2026-01-01, 181 days old"]
+    to_come = stale(rows, date(2025, 12, 31))
+    assert to_come == ["electricity is of 2026-01-01, which is yet to come"]
+
+
+def test_each_gpu_is_bought_colocated_and_by_the_hour() -> None:
+    """Where nobody's price was found it is not known, and a card alone is not a whole box."""
+    rows = PriceBook.load().hardware
+    for card in ("l4", "rtx-4090", "l40s", "h100", "h200"):
+        bought, placed = rows[f"{card}-card"], rows[f"{card}-card-colocated"]
+        assert (bought.colocated, placed.colocated) == (False, True)
+        assert bought.leaves_out and bought.purchase_usd == placed.purchase_usd
+        hourly = [
+            row for name, row in rows.items() if card in name and row.usd_per_hour is not None
+        ]
+        assert hourly and all(row.concurrent_calls is None for row in rows.values())
+    unknown = {name for name, row in rows.items() if row.capital_usd_per_hour is None}
+    assert unknown == {
+        f"{card}-card{place}" for card in ("l4", "rtx-4090") for place in ("", "-colocated")
+    }
 
 
 def test_settings_win_over_the_row() -> None:
