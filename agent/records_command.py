@@ -45,11 +45,13 @@ class _Asked:
 
     def kept(self) -> "list[Kept]":
         """Their calls. Raises StoreError."""
-        from agent.records.erasure import kept_named, kept_of_caller
+        from agent.records.erasure import kept_named, kept_of_caller, with_sound
 
         if self.args.caller is None:
-            return kept_named(self.source, [self.args.call])
-        return kept_of_caller(self.source, self.args.caller)
+            kept = kept_named(self.source, [self.args.call])
+        else:
+            kept = kept_of_caller(self.source, self.args.caller)
+        return with_sound(kept, self.config.audio)
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

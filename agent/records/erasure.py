@@ -78,6 +78,21 @@ def kept_named(source: Source, call_ids: Sequence[str]) -> list[Kept]:
     return [kept for names in some for kept in _kept(source, CALLS.c.call_id.in_(names))]
 
 
+def with_sound(calls: Sequence[Kept], audio: Path | None) -> list[Kept]:
+    """These, each with its file in ``audio`` where its record names none.
+
+    The process that recorded it may have died before that was written.
+    """
+    if audio is None:
+        return list(calls)
+    return [
+        replace(kept, recording=str(path))
+        if not kept.recording and (path := audio / f"{kept.call_id}.wav").is_file()
+        else kept
+        for kept in calls
+    ]
+
+
 def is_same_caller(written: str, asked: str) -> bool:
     """Whether both are one telephone number, or the same text."""
     if written == asked:

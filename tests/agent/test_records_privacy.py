@@ -274,6 +274,13 @@ def test_traces_that_stay_while_somebody_reads_are_told_of(source: Source, run: 
     assert NUMBER.encode() not in on_disk(source)
 
 
+def test_sound_whose_path_was_never_written_goes_with_its_call(source: Source, run: Run) -> None:
+    call = a_call(source, 1)
+    keep(source, replace(call, recording="", cause="box stopped"))
+    assert "1 call and 1 recording deleted" in run("delete", "--caller", NUMBER, "--yes")[1]
+    assert not Path(call.recording).exists()
+
+
 def test_many_calls_go_in_batches_and_may_be_stopped(source: Source) -> None:
     keep(source, *(a_call(source, n, sound=False) for n in range(BATCH * 2 + 5)))
     asked = iter([True, False])
