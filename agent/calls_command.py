@@ -13,12 +13,14 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from agent.config import load_config
-from agent.cost.breakdown import exact, sum_usd
+from agent.cost.breakdown import exact, shown_in_steps, sum_usd
 from agent.latency import STAGES
 from agent.records.history import calls, find_call, records_source
 from agent.records.record import CallRecord, TurnRecord
 from agent.records.schema import StoreError
 
+STEP = Decimal("0.000001")
+"""What a dollar is shown in; lines add up as they are shown."""
 DESCRIPTION = """\
 Lists the latest calls: when, through which door (and trunk), from or to whom, how long, how many
 turns, how fast (median and 95th percentile, end of speech to first packet, as seen from
@@ -104,7 +106,11 @@ def turns_table(turns: Sequence[TurnRecord]) -> Table:
 
 def owned_table(call: CallRecord) -> Table:
     """What the call cost here: a row a line, a column a view, as they were reckoned at its end."""
-    views = {view: lines for view, lines in call.owned_lines.items() if lines is not None}
+    views = {
+        view: shown_in_steps(lines, STEP)
+        for view, lines in call.owned_lines.items()
+        if lines is not None
+    }
     table = Table("this box", *(Column(view, justify="right") for view in [*views] or [""]))
     for line in next(iter(views.values()), {}):
         table.add_row(line.replace("_", " "), *(_usd(lines[line]) for lines in views.values()))
@@ -121,7 +127,7 @@ def rented_table(call: CallRecord) -> Table:
     names = (*parts, "together", "a minute")
     table = Table("rented", *(Column(name, justify="right") for name in names))
     for stack, usd in call.rented_usd.items():
-        lines = call.rented_lines.get(stack, {})
+        lines = shown_in_steps(call.rented_lines.get(stack, {}), STEP)
         cells = (_usd(lines[part]) if part in lines else "" for part in parts)
         table.add_row(Text(stack), *cells, _usd(usd), _usd(_by_minute(call, usd)))
     return table

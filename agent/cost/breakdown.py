@@ -66,6 +66,22 @@ def in_steps(lines_usd: Mapping[str, Decimal], step: Decimal = CENT) -> dict[str
     return cut
 
 
+def shown_in_steps(
+    lines_usd: Mapping[str, Decimal | None], step: Decimal
+) -> dict[str, Decimal | None]:
+    """Lines as a table shows them, so that a reader who adds them up finds the total that it shows.
+
+    Where one is not known neither is the total, and the others are rounded each by itself.
+    """
+    known = {name: usd for name, usd in lines_usd.items() if usd is not None}
+    if len(known) == len(lines_usd):
+        return dict(in_steps(known, step))
+    return {
+        name: None if usd is None else usd.quantize(step, ROUND_HALF_EVEN)
+        for name, usd in lines_usd.items()
+    }
+
+
 def exact(measured: float) -> Decimal:
     """A measurement as the decimal number that it is printed as."""
     return Decimal(repr(measured))

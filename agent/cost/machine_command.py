@@ -2,17 +2,21 @@
 
 import argparse
 import sys
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
 from rich.console import Console
 from rich.table import Column, Table
+from rich.text import Text
 
 from agent.cost.ask import NOTHING, Asked, dollars, write_json
+from agent.cost.breakdown import shown_in_steps
 from agent.cost.measured import Measured
 from agent.cost.owned import LINES, View, energy_is_modelled
 from agent.cost.quality import quality_note
 
+OWNED_STEP, RENTED_STEP = Decimal("0.00001"), Decimal("0.0001")
 PARTS = ("telephony", "stt", "llm", "tts", "platform")
 
 
@@ -40,13 +44,21 @@ def run(args: argparse.Namespace, asked: Asked) -> int:
 
 
 def owned_table(measured: Measured) -> Table:
-    """A column a view, a row a line; dollars a minute."""
+    """A column a view, a row a line; dollars a minute, which add up as they are shown."""
     table = Table(
         Column("this box, dollars a minute"),
         *(Column(view.value, justify="right") for view in View),
     )
+    columns = {
+        view: _by_minute(cost.lines_usd, measured.minutes, OWNED_STEP)
+        for view, cost in measured.owned.items()
+        if cost is not None
+    }
     for line in LINES:
-        table.add_row(line.replace("_", " "), *(_line(measured, view, line) for view in View))
+        cells = (
+            dollars(columns[view][line], 5) if view in columns else "not measured" for view in View
+        )
+        table.add_row(line.replace("_", " "), *cells)
     table.add_section()
     table.add_row("a minute", *(dollars(measured.owned_usd_per_min(view), 5) for view in View))
     return table
@@ -64,10 +76,10 @@ def rented_table(measured: Measured) -> Table:
     rates = {stack: measured.rented_usd_per_min(stack) for stack in measured.rented}
     for stack in sorted(rates, key=lambda name: (rates[name] is None, rates[name] or Decimal(0))):
         rate = rates[stack]
-        lines = measured.rented[stack].lines_usd
+        lines = _by_minute(measured.rented[stack].lines_usd, measured.minutes, RENTED_STEP)
         table.add_row(
-            stack,
-            *(_part(lines, part, measured.minutes) for part in PARTS),
+            Text(stack),
+            *(dollars(lines[part]) if part in lines else "-" for part in PARTS),
             dollars(rate),
             f"{rate / owned:.2f}" if rate is not None and owned else "unknown",
         )
@@ -106,16 +118,8 @@ def to_json(asked: Asked, measured: Measured) -> dict[str, Any]:
     }
 
 
-def _line(measured: Measured, view: View, line: str) -> str:
-    cost = measured.owned.get(view)
-    if cost is None:
-        return "not measured"
-    usd = cost.lines_usd[line]
-    return dollars(None if usd is None else usd / measured.minutes, 5)
-
-
-def _part(lines: Any, part: str, minutes: Decimal) -> str:
-    if part not in lines:
-        return "-"
-    usd = lines[part]
-    return dollars(None if usd is None else usd / minutes)
+def _by_minute(
+    lines_usd: Mapping[str, Decimal | None], minutes: Decimal, step: Decimal
+) -> dict[str, Decimal | None]:
+    by_minute = {name: None if usd is None else usd / minutes for name, usd in lines_usd.items()}
+    return shown_in_steps(by_minute, step)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from agent.config import Config, CostConfig
 from agent.cost.bill import Bill
-from agent.cost.breakdown import CostBreakdown, in_steps
+from agent.cost.breakdown import CostBreakdown, in_steps, shown_in_steps
 from agent.cost.owned import LINES, MARGINAL, Box, Share, View, owned_cost
 from agent.cost.price_book import PriceBook
 from agent.cost.price_row import Colocation, Electricity, Hardware, Price
@@ -324,3 +324,24 @@ def test_a_call_that_the_box_places_pays_its_own_line() -> None:
     inbound, outbound = bill.owned(A_MINUTE), bill.owned(A_MINUTE, outbound=True)
     costs = [each[View.MARGINAL] for each in (inbound, outbound)]
     assert [cost.lines_usd["trunk"] for cost in costs if cost] == [Decimal("0.003"), Decimal("0.5")]
+
+
+@settings(deadline=None)
+@given(_USAGES, st.integers(1, 100))
+def test_a_bill_adds_up_to_the_cent_as_it_is_shown(usage: Usage, calls: int) -> None:
+    cent = Decimal("0.01")
+    bills = [
+        owned_cost(usage, BOX, at(View.CAPACITY, calls)),
+        *(each.cost for each in rented_costs(usage, SHIPPED)),
+    ]
+    for bill in bills:
+        total = bill.total_usd
+        shown = list(shown_in_steps(bill.lines_usd, cent).values())
+        assert total is not None and None not in shown
+        assert sum(usd for usd in shown if usd is not None) == total.quantize(cent)
+
+
+def test_lines_beside_an_unknown_one_are_rounded_by_themselves() -> None:
+    lines = {"a": Decimal("0.016"), "b": None, "c": Decimal("0.026")}
+    shown = shown_in_steps(lines, Decimal("0.01"))
+    assert shown == {"a": Decimal("0.02"), "b": None, "c": Decimal("0.03")}
