@@ -34,6 +34,7 @@ from agent.sections import (
 )
 from agent.settings_environment import variables_of, with_variables
 from agent.settings_tree import place_of, tables_in, title
+from agent.telemetry_section import TelemetryConfig
 from agent.toml_lines import KeyPath, key_lines
 from agent.worker_section import WorkersConfig
 
@@ -72,6 +73,7 @@ class Config(Section):
     records: RecordsConfig = RecordsConfig()
     cost: CostConfig = CostConfig()
     budgets: tuple[BudgetConfig, ...] = ()
+    telemetry: TelemetryConfig = TelemetryConfig()
 
     def for_profile(self, name: str) -> "Config":
         """These settings with ``name`` as the agent; ``agent`` or nothing: as they are.

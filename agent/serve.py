@@ -20,6 +20,7 @@ from agent.logs import redact_logs
 from agent.metering.meter import metering
 from agent.records.retention import swept_daily
 from agent.stop_signal import stop_signal
+from agent.tracing.export import traced
 from agent.web.server import WebServer
 from telephony.sip_error import SipError, refuse_other_systems
 
@@ -59,7 +60,8 @@ async def open_box(
         phone = _phone(config, environ)
         box = await _load_in_thread(config, environ, progress)
         swept = swept_daily(config.records, environ)
-        async with box, metering(box, environ), budgeted(box, environ), swept:
+        traces = traced(box, environ)
+        async with box, metering(box, environ), budgeted(box, environ), swept, traces:
             redact_logs(config.records.redact)
             await server.start(box)
             try:

@@ -21,6 +21,7 @@ GENERIC = {
     "answer": "turn.answer",
     "interrupted": "turn.was_interrupted",
     "total_s": "turn.user_bot_latency_seconds",
+    "end_of_turn_s": "turn.end_of_turn_seconds",
 }
 """Attributes that any tracer may put on a span named ``turn``."""
 
@@ -167,6 +168,10 @@ def _pipecat(turn: Span, below: Sequence[Span], *, hung_up: bool) -> _Turn:
         speech_end_s = marks["first_audio"] - total_s
     if speech_end_s is not None and total_s is not None:
         marks["first_packet"] = speech_end_s + total_s
+    decided_s = turn.number(GENERIC["end_of_turn_s"])
+    if speech_end_s is not None and decided_s is not None:
+        # Told, since a model that guesses is asked before the turn is judged over.
+        marks["end_of_turn"] = speech_end_s + decided_s
     interrupted = turn.flag(GENERIC["interrupted"]) and not hung_up
     spoke_s = max(marks.values(), default=turn.start_s)
     return _Turn(
