@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from agent.box import Box
 from agent.records import history
-from agent.records.record import CallRecord, to_text
+from agent.records.record import CallRecord, EventRecord, to_text
 from agent.records.schema import StoreError
 from agent.web.calls_api import turns_json
 from agent.web.live_calls import LiveCalls
@@ -25,6 +25,8 @@ from agent.web.waveform import NoRecording, duration_s, read_waveform
 PAGE_LIMIT = 200
 STRETCHES_LIMIT = 4000
 SUFFIX = ".wav"
+RECORDING = "recording"
+"""The event of a recording's beginning; without it, it began with the call."""
 TICK = timedelta(microseconds=1)
 """What records keep of a moment."""
 
@@ -212,20 +214,21 @@ def _told(box: Box, call_id: str) -> dict[str, Any] | None:
         "call": record.to_json(),
         "turns": turns_json(record, turns, now, time.monotonic()),
         "events": [event.to_json() for event in events],
-        "recording": _recording_json(record),
+        "recording": _recording_json(record, events),
         "now": to_text(now),
     }
 
 
-def _recording_json(call: CallRecord) -> Mapping[str, Any] | None:
-    """``starts_s``: how long the call had gone on when it began; it ends with the call."""
+def _recording_json(call: CallRecord, events: Sequence[EventRecord]) -> dict[str, Any] | None:
+    """``starts_s``: how long the call had gone on when its recording began."""
     if not call.recording:
         return None
     try:
         length_s = duration_s(_checked(call.recording))
     except NoRecording as error:
         return {"error": str(error)}
-    starts_s = max(0.0, call.usage.call_s - length_s) if call.ended_at else 0.0
+    began = next((event.at for event in events if event.kind == RECORDING), call.started_at)
+    starts_s = max(0.0, (began - call.started_at).total_seconds())
     return {"duration_s": length_s, "starts_s": starts_s}
 
 

@@ -126,7 +126,7 @@ async function showSound({ call, live, recording, turns }) {
 }
 
 function noSound(recording, live) {
-  if (!recording) return "This call was not recorded. `audio` in [records] has telephone calls recorded.";
+  if (!recording) return "This call was not recorded: `audio` in [records] names a folder for the sound of calls.";
   if (live) return "This call is being recorded; it can be heard once it is over.";
   return recording.error ? `Its sound cannot be played: ${recording.error}.` : "";
 }
