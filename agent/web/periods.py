@@ -55,8 +55,8 @@ def periods(begins_at: datetime, ends_at: datetime, length: Length) -> list[date
         found.append(following)
         if len(found) > MOST:
             raise TooMany(
-                f"from {begins_at:%Y-%m-%d} to {ends_at:%Y-%m-%d} there are over {MOST} periods "
-                f"of a {length}; ask for longer ones, or for less time"
+                f"from {begins_at:%Y-%m-%d} to {ends_at:%Y-%m-%d} there are over {MOST} "
+                f"{length}s; ask for longer periods, or for less time"
             )
     return found
 
