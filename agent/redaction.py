@@ -89,6 +89,8 @@ _GAP = re.compile(
     re.IGNORECASE,
 )
 """What may stand between two pieces of a row."""
+_PRESSED = re.compile(rf"(?<=\bI pressed )[\dA-D*#](?: [\dA-D*#]){{{ROW_DIGITS - 1},}}(?= on my\b)")
+"""A row of keys (`agent.menu.said_with_keys`): a number, a part of one, or a secret."""
 _LIST = re.compile(r"\s*,\s*")
 
 
@@ -123,7 +125,7 @@ class Redaction:
         for start, end, name in self._found(text):
             parts += [text[at:start], name]
             at = end
-        return "".join([*parts, text[at:]])
+        return _PRESSED.sub(DIGITS, "".join([*parts, text[at:]]))
 
     def value(self, value: Any) -> Any:
         """JSON, with `text` done to every string in it; keys and numbers stay.

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from num2words import num2words
 
 from agent.logs import JsonFormatter, LineFormatter, redact_logs
-from agent.redaction import CARD, DIGITS, KEY, PHONE, Redaction
+from agent.menu import said_with_keys
+from agent.redaction import CARD, DIGITS, KEY, PHONE, Redacted, Redaction
 
 BOTH = Redaction(["cards", "phones"])
 
@@ -101,6 +102,14 @@ def test_a_number_said_in_pieces_goes_where_all_digits_go() -> None:
     taken = [Redaction(["cards", "digits"]).text(piece) for piece in pieces]
     assert taken == [DIGITS, DIGITS, f"yes, {DIGITS}", f"{DIGITS}."]
     assert Redaction(["digits"]).text("a table for four at 8") == "a table for four at 8"
+
+
+@pytest.mark.parametrize("kind", ["cards", "phones", "digits"])
+def test_rows_of_keys_go_since_they_are_parts_of_numbers_or_secrets(kind: Redacted) -> None:
+    redaction = Redaction([kind])
+    assert redaction.text(said_with_keys("1234")) == said_with_keys("").replace("  ", f" {DIGITS} ")
+    assert redaction.text(said_with_keys("12*4#")) == redaction.text(said_with_keys("1234"))
+    assert redaction.text(said_with_keys("123")) == said_with_keys("123")
 
 
 @st.composite

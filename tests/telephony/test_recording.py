@@ -94,6 +94,29 @@ async def test_a_recorded_line_passes_everything_on(tmp_path: Path) -> None:
     assert both[:, 1].tolist() == [500] * FRAME + [0] * (3 * FRAME)
 
 
+async def test_a_line_is_recorded_from_when_it_is_told_to(tmp_path: Path) -> None:
+    inner, late = LoopbackLine(RATE_HZ), LoopbackLine(RATE_HZ)
+    line = RecordedLine(inner)
+    before, after = (np.full(FRAME, level, np.int16).tobytes() for level in (900, 500))
+    async with asyncio.timeout(LIMIT_S):
+        await line.send(before)
+        await inner.speak(before)
+        assert await line.receive() == before
+        line.begin(Recorder(tmp_path / "call.wav", RATE_HZ))
+        await line.send(after)
+        await inner.speak(after)
+        assert await line.receive() == after
+        line.flush()
+        await line.hang_up()
+        # A call that is over meanwhile leaves a file that is closed.
+        line = RecordedLine(late)
+        await line.hang_up()
+        recorder = Recorder(tmp_path / "late.wav", RATE_HZ)
+        line.begin(recorder)
+    assert _read(tmp_path / "call.wav").tolist() == [[500, 500]] * FRAME
+    assert len(_read(tmp_path / "late.wav")) == 0
+
+
 def test_a_full_disk_ends_the_recording_and_not_the_call(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
