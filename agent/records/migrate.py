@@ -5,6 +5,7 @@ import threading
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 HEAD = "2"
 """The last of ``migrations/versions``; a test holds the two together."""
@@ -19,15 +20,17 @@ _one_at_a_time = threading.Lock()
 
 def version_of(connection: Connection) -> str | None:
     """The version of the tables that are there; None where there are none."""
-    names = inspect(connection).get_table_names()
-    if "alembic_version" in names:
-        found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    # Tried before it is looked for: it is there but once.
+    for table, column in (("alembic_version", "version_num"), ("schema_version", "version")):
+        try:
+            with connection.begin_nested():
+                found = connection.execute(text(f"SELECT {column} FROM {table}")).scalar()
+        except (OperationalError, ProgrammingError):
+            if inspect(connection).has_table(table):
+                raise
+            continue
         if found is not None:
             return str(found)
-    if "schema_version" in names:
-        # Before Alembic.
-        old = connection.execute(text("SELECT version FROM schema_version")).scalar()
-        return None if old is None else str(old)
     return None
 
 

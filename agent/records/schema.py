@@ -3,9 +3,10 @@
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def open_engine(where: Source | Path, *, create: bool = True) -> Engine:
             source.path.touch(mode=0o600)
     elif not source.exists:
         raise NothingYet(f"{source}: no call records yet; they begin with the first call")
-    engine = _file_engine(source.path) if source.url is None else _server_engine(source.url)
+    engine = _engine(source)
     try:
         _prepare(engine, source, create)
     except BaseException:
@@ -84,19 +85,17 @@ def write(
     """
     for record in records:
         if isinstance(record, TurnRecord):
-            _put(connection, TURNS, _turn_row(record))
+            _put(connection, TURN, _turn_row(record))
         elif isinstance(record, EventRecord):
-            row = _insert(connection, EVENTS).values(_event_row(record))
-            connection.execute(row.on_conflict_do_nothing())
+            _put(connection, EVENT, _event_row(record))
         elif record.cause is None:
-            if _put(connection, CALLS, _call_row(record), CALLS.c.cause.is_(None)):
-                _put_amounts(connection, record)
-                if holder:
-                    _put(connection, HOLDERS, {"call_id": record.call_id, "holder": holder})
+            if _put(connection, UNDER_WAY, _call_row(record)) and holder:
+                _put(connection, HELD, {"call_id": record.call_id, "holder": holder})
         else:
-            _put(connection, CALLS, _call_row(record))
-            _put_amounts(connection, record)
-            connection.execute(delete(HOLDERS).where(HOLDERS.c.call_id == record.call_id))
+            _put(connection, CALL, _call_row(record))
+            _put_amounts(connection, USAGE, _usage_rows(record.call_id, asdict(record.usage)))
+            _put_amounts(connection, COST_LINES, _cost_rows(record))
+            _clear(connection, HOLDERS, record.call_id)
 
 
 def mark_unfinished(connection: Connection, before: datetime) -> int:
@@ -111,7 +110,7 @@ def mark_unfinished(connection: Connection, before: datetime) -> int:
 def end_unfinished(connection: Connection, which: ColumnElement[bool]) -> int:
     """Gives those calls under way their cause; ``which`` may ask for the holder's columns.
 
-    Each is as long as it was when it was last written, which is at the end of a turn.
+    Each is as long, and used as much, as when it was last written: at the end of a turn.
     """
     rows = connection.execute(
         select(CALLS.c.call_id, CALLS.c.started_at, CALLS.c.record)
@@ -126,7 +125,9 @@ def end_unfinished(connection: Connection, which: ColumnElement[bool]) -> int:
         ended_at = started_at + timedelta(seconds=known_s) if known_s else None
         whole = {**record, "cause": BOX_STOPPED, "ended_at": ended_at and to_text(ended_at)}
         values = {"cause": BOX_STOPPED, "ended_at": ended_at, "record": whole}
-        ended += connection.execute(still_open.values(values)).rowcount
+        if connection.execute(still_open.values(values)).rowcount:
+            _put_amounts(connection, USAGE, _usage_rows(call_id, record["usage"]))
+            ended += 1
     return ended
 
 
@@ -158,6 +159,12 @@ def reason(error: Exception) -> str:
 
 
 # -- opening
+
+
+@lru_cache(maxsize=32)
+def _engine(source: Source) -> Engine:
+    """One for each: it remembers its statements. Disposed of, it holds no connection."""
+    return _file_engine(source.path) if source.url is None else _server_engine(source.url)
 
 
 def _file_engine(path: Path) -> Engine:
@@ -221,34 +228,57 @@ def _lower(text: str | None) -> str | None:
 # -- writing
 
 
-def _insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
-    server = connection.dialect.name == "postgresql"
-    return postgresql.insert(table) if server else sqlite.insert(table)
+@dataclass(frozen=True, slots=True)
+class Upsert:
+    """How a row goes into a table: over one with the same key, or not at all."""
+
+    table: Table
+    keys: tuple[Column[Any], ...]
+    over: bool = True
+    where: ColumnElement[bool] | None = None
+    """Over a row that is so, and no other."""
+
+    def statement(self, dialect: str) -> sqlite.Insert | postgresql.Insert:
+        """In the database's own words."""
+        server = dialect == "postgresql"
+        insert = postgresql.insert(self.table) if server else sqlite.insert(self.table)
+        if not self.over:
+            return insert.on_conflict_do_nothing(index_elements=self.keys)
+        names = {key.name for key in self.keys}
+        changes = {c.name: insert.excluded[c.name] for c in self.table.c if c.name not in names}
+        return insert.on_conflict_do_update(
+            index_elements=self.keys, set_=changes, where=self.where
+        )
 
 
-def _put(
-    connection: Connection,
-    table: Table,
-    row: dict[str, Any],
-    where: ColumnElement[bool] | None = None,
-) -> bool:
-    """Inserts, or changes what is there if it is so; whether it did."""
-    statement = _insert(connection, table).values(row)
-    keys: list[Column[Any]] = list(table.primary_key)
-    names = {key.name for key in keys}
-    changes = {name: statement.excluded[name] for name in row if name not in names}
-    upsert = statement.on_conflict_do_update(index_elements=keys, set_=changes, where=where)
-    # Of an insert the count is else lost with the cursor.
-    counted = upsert.execution_options(preserve_rowcount=True)
-    return connection.execute(counted).rowcount > 0
+CALL = Upsert(CALLS, (CALLS.c.call_id,))
+UNDER_WAY = Upsert(CALLS, CALL.keys, where=CALLS.c.cause.is_(None))
+TURN = Upsert(TURNS, (TURNS.c.call_id, TURNS.c.turn))
+EVENT = Upsert(EVENTS, (EVENTS.c.mark,), over=False)
+HELD = Upsert(HOLDERS, (HOLDERS.c.call_id,))
 
 
-def _put_amounts(connection: Connection, record: CallRecord) -> None:
-    """What it used and what that cost, in the place of what was there."""
-    for table, rows in ((USAGE, _usage_rows(record)), (COST_LINES, _cost_rows(record))):
-        connection.execute(delete(table).where(table.c.call_id == record.call_id))
-        if rows:
-            connection.execute(table.insert(), rows)
+@lru_cache
+def _statement(upsert: Upsert, dialect: str) -> sqlite.Insert | postgresql.Insert:
+    """Made once: making one takes longer than running it."""
+    # Of an insert the count of rows is else lost with the cursor.
+    return upsert.statement(dialect).execution_options(preserve_rowcount=True)
+
+
+def _put(connection: Connection, upsert: Upsert, row: dict[str, Any]) -> bool:
+    """Whether the row is there now."""
+    return connection.execute(_statement(upsert, connection.dialect.name), row).rowcount > 0
+
+
+def _put_amounts(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    """A call's rows, in the place of those that were there."""
+    if rows:
+        _clear(connection, table, rows[0]["call_id"])
+        connection.execute(table.insert(), rows)
+
+
+def _clear(connection: Connection, table: Table, call_id: str) -> None:
+    connection.execute(delete(table).where(table.c.call_id == call_id))
 
 
 def _call_row(record: CallRecord) -> dict[str, Any]:
@@ -260,10 +290,10 @@ def _call_row(record: CallRecord) -> dict[str, Any]:
     }
 
 
-def _usage_rows(record: CallRecord) -> list[dict[str, Any]]:
+def _usage_rows(call_id: str, usage: Mapping[str, float]) -> list[dict[str, Any]]:
     return [
-        {"call_id": record.call_id, "quantity": quantity, "amount": amount}
-        for quantity, amount in asdict(record.usage).items()
+        {"call_id": call_id, "quantity": quantity, "amount": amount}
+        for quantity, amount in usage.items()
         if amount
     ]
 

@@ -1,6 +1,7 @@
 """Call records in a real PostgreSQL server: what SQLite's file does, it does too."""
 
 import logging
+import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -10,6 +11,7 @@ import pytest
 from postgres_server import Server, running_server
 from record_process import other_process
 from sqlalchemy import create_engine, inspect, make_url, select, text
+from test_record_crash import check, kill_at_a_random_point
 from test_record_history import CALLS as PAST
 from test_record_history import EVENTS as HAPPENED
 from test_record_history import TURNS as SAID
@@ -160,6 +162,15 @@ def test_a_killed_process_leaves_no_call_open(open_store: Open, source: Source) 
         wait_until(lambda: settle(source) == 1)
     causes = {call.call_id: call.cause for call in store.recent_calls(5)}
     assert causes == {"call1": None, "theirs": BOX_STOPPED}
+
+
+def test_a_process_that_is_killed_loses_at_most_the_turn_in_flight(source: Source) -> None:
+    chance = random.Random(2)
+    promised: list[tuple[str, str]] = []
+    for _ in range(2):
+        promised += kill_at_a_random_point(source, chance)
+        wait_until(lambda: settle(source) <= 1 and all(call.cause for call in calls(source)))
+        check(source, promised)
 
 
 def test_a_server_that_crashes_loses_no_record(

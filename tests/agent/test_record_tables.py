@@ -172,6 +172,10 @@ def test_a_call_that_was_cut_off_keeps_what_it_had_come_to(connection: Connectio
     so_far = replace(CALL, usage=Usage(call_s=12.5, generated_tokens=30), turns=2)
     write(connection, [CALL, so_far], holder=None)
     assert mark_unfinished(connection, BEGAN + timedelta(days=1)) == 1
+    amounts = connection.execute(
+        select(USAGE.c.quantity, USAGE.c.amount).order_by("quantity")
+    ).all()
+    assert amounts == [("call_s", 12.5), ("generated_tokens", 30.0)]
     # A word from before must not open it again.
     write(connection, [CALL])
     connection.commit()
