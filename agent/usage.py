@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from operator import add, attrgetter, sub
 from typing import Any
 
 STAGES = ("turn_taking", "stt", "llm", "tts")
@@ -83,15 +84,11 @@ class Usage:
         }
 
     def __add__(self, other: "Usage") -> "Usage":
-        return Usage(
-            **{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)}
-        )
+        return Usage(*map(add, _amounts(self), _amounts(other)))
 
     def __sub__(self, other: "Usage") -> "Usage":
         """What was consumed since, where ``other`` is the same consumption earlier."""
-        return Usage(
-            **{f.name: getattr(self, f.name) - getattr(other, f.name) for f in fields(self)}
-        )
+        return Usage(*map(sub, _amounts(self), _amounts(other)))
 
     @classmethod
     def from_json(cls, written: Mapping[str, Any]) -> "Usage":
@@ -101,3 +98,7 @@ class Usage:
             f.name: int if isinstance(f.default, int) else float for f in fields(cls)
         }
         return cls(**{name: known[name](value) for name, value in written.items() if name in known})
+
+
+_amounts: Callable[[Usage], tuple[float, ...]] = attrgetter(*(f.name for f in fields(Usage)))
+"""All of one, in the order of its fields: a call adds up several a second."""

@@ -3,7 +3,13 @@
 import argparse
 from pathlib import Path
 
-from latency_bench import llm_options, report_command, stt_bench, tts_options
+from latency_bench import (
+    llm_options,
+    metering_options,
+    report_command,
+    stt_bench,
+    tts_options,
+)
 from latency_bench.calibration import command as calibrate
 from latency_bench.compare_peers import command as compare_peers
 from latency_bench.endpointing import options as endpointing
@@ -115,6 +121,7 @@ def command(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         stt_bench,
         llm_options,
         tts_options,
+        metering_options,
         simulation,
         calibrate,
         report_command,

@@ -64,11 +64,10 @@ class _Pool:
     joules: float = 0.0
     waited_s: float = 0.0
 
-    def hand_out(self, shares: Mapping[str, float]) -> dict[str, Usage]:
-        """All of it, as processor seconds and joules."""
+    def hand_out(self, shares: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+        """All of it: seconds and joules for each."""
         given = {
-            call: Usage(cpu_s=self.seconds * share, energy_j=self.joules * share)
-            for call, share in shares.items()
+            call: (self.seconds * share, self.joules * share) for call, share in shares.items()
         }
         self.seconds = self.joules = self.waited_s = 0.0
         return given
@@ -83,8 +82,9 @@ class _Pool:
 class Sharing:
     """Follows the machine interval by interval."""
 
-    unclaimed: Usage = field(default_factory=Usage)
-    """What no call caused so far."""
+    _nobodys: _Pool = field(default_factory=_Pool)
+    """Processor seconds that no call caused so far, and joules of GPUs."""
+    _nobodys_gpu_s: float = 0.0
     _idle_cores: Learned = field(default_factory=Learned)
     _call_cores: Learned = field(default_factory=Learned)
     """Of one call."""
@@ -94,6 +94,15 @@ class Sharing:
     _gpus: _Pool = field(default_factory=_Pool)
     _quiet: float | None = None
     """Cores a call in the interval before this, if no work was done in it."""
+
+    @property
+    def unclaimed(self) -> Usage:
+        """What no call caused so far."""
+        return Usage(
+            cpu_s=self._nobodys.seconds,
+            gpu_s=self._nobodys_gpu_s,
+            energy_j=self._nobodys.joules,
+        )
 
     @property
     def waiting(self) -> Usage:
@@ -115,7 +124,7 @@ class Sharing:
         present = {call: part.present_s for call, part in parts.items()}
         work = {call: part.cpu_work_s for call, part in parts.items()}
         caused_s = max(0.0, spent.process_s - self._idle_cores.over(spent.seconds))
-        self.unclaimed += Usage(cpu_s=spent.process_s - caused_s)
+        self._nobodys.seconds += spent.process_s - caused_s
         joules = _above(spent.cpu_j, self._idle_cpu_w, spent.seconds)
         joules_a_s = joules / spent.machine_s if spent.machine_s else 0.0
         wire_s = min(caused_s, self._call_cores.over(sum(present.values())))
@@ -124,36 +133,37 @@ class Sharing:
         self._engines.joules += (caused_s - wire_s) * joules_a_s
         by_presence = _shares(present) or dict.fromkeys(present, 1 / len(present))
         wire = _Pool(wire_s, wire_s * joules_a_s).hand_out(by_presence)
-        engines: dict[str, Usage] = {}
+        engines: dict[str, tuple[float, float]] = {}
         if shares := _shares(work):
             engines = self._engines.hand_out(shares)
         elif len(parts) == 1 or not self._engines.waits(spent.seconds):
             engines = self._engines.hand_out(by_presence)
         gpus = self._share_gpus(spent, {call: part.gpu_work_s for call, part in parts.items()})
-        nothing = Usage()
-        return {
-            call: wire.get(call, nothing) + engines.get(call, nothing) + gpus.get(call, nothing)
-            for call in parts
-        }
+        return {call: _usage(wire[call], engines.get(call), gpus.get(call)) for call in parts}
 
-    def _share_gpus(self, spent: Spent, work: Mapping[str, float]) -> dict[str, Usage]:
+    def _share_gpus(
+        self, spent: Spent, work: Mapping[str, float]
+    ) -> dict[str, tuple[float, float]]:
         self._gpus.seconds += spent.gpu_s
         self._gpus.joules += _above(spent.gpu_j, self._idle_gpu_w, spent.seconds)
         if shares := _shares(work):
-            given = self._gpus.hand_out(shares)
-            return {
-                call: Usage(gpu_s=usage.cpu_s, energy_j=usage.energy_j)
-                for call, usage in given.items()
-            }
+            return self._gpus.hand_out(shares)
         if not self._gpus.waits(spent.seconds):
-            self.unclaimed += Usage(gpu_s=self._gpus.seconds, energy_j=self._gpus.joules)
-            self._gpus = _Pool()
+            self._let_go_gpus()
         return {}
+
+    def _let_go_gpus(self) -> None:
+        self._nobodys_gpu_s += self._gpus.seconds
+        self._nobodys.joules += self._gpus.joules
+        self._gpus = _Pool()
 
     def _nobody(self, spent: Spent) -> None:
         """An interval without calls: what it took is what the box takes anyway."""
-        self.unclaimed += self.waiting + Usage(cpu_s=spent.process_s, gpu_s=spent.gpu_s)
-        self._engines, self._gpus, self._quiet = _Pool(), _Pool(), None
+        self._nobodys.seconds += self._engines.seconds + spent.process_s
+        self._nobodys.joules += self._engines.joules
+        self._nobodys_gpu_s += spent.gpu_s
+        self._let_go_gpus()
+        self._engines, self._quiet = _Pool(), None
         if not spent.seconds:
             return
         self._idle_cores.learn(spent.process_s / spent.seconds)
@@ -183,3 +193,13 @@ def _shares(weights: Mapping[str, float]) -> dict[str, float]:
     """Parts of 1; empty where nothing weighs."""
     whole = sum(weights.values())
     return {call: weight / whole for call, weight in weights.items()} if whole > 0 else {}
+
+
+def _usage(
+    wire: tuple[float, float],
+    engines: tuple[float, float] | None,
+    gpus: tuple[float, float] | None,
+) -> Usage:
+    engine_s, engine_j = engines or (0.0, 0.0)
+    gpu_s, gpu_j = gpus or (0.0, 0.0)
+    return Usage(cpu_s=wire[0] + engine_s, gpu_s=gpu_s, energy_j=wire[1] + engine_j + gpu_j)

@@ -1,4 +1,4 @@
-"""Whole calls with the meter on: what the engines did is counted once, wherever a call breaks off."""
+"""Whole calls with the meter on: engine work is counted once, wherever a call breaks off."""
 
 import asyncio
 from types import MappingProxyType
