@@ -1,5 +1,6 @@
 """How the box is now: its calls against its places, its engines, its queue."""
 
+import os
 import time
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -89,6 +90,7 @@ def box_state(box: Box, weights: Mapping[str, int | None], now_s: float) -> dict
     """All but its memory, which takes a while to read."""
     return {
         "at_s": now_s,
+        "pid": os.getpid(),
         "version": version("offhook"),
         "agent": box.config.agent.name,
         "calls": calls_now(box),

@@ -17,8 +17,10 @@ from agent.box import Box
 from agent.records import history
 from agent.records.record import to_text
 from agent.records.schema import StoreError
+from agent.supervisor import status_file
 from agent.web.box_state import box_state, weights_of
 from agent.web.cost_history import DIMENSIONS, LINE, CostHistory
+from agent.web.fleet_state import fleet_now
 from agent.web.memory import read_memory
 from agent.web.periods import Length, TooMany, length_for
 from agent.web.shown_settings import shown
@@ -72,7 +74,9 @@ def operator_routes(box: Box) -> APIRouter:
         if not weights:
             weights.update(await asyncio.to_thread(weights_of, box.config))
         memory = await asyncio.to_thread(read_memory)
-        return {**box_state(box, weights, time.monotonic()), "memory": memory.to_json()}
+        fleet = await asyncio.to_thread(fleet_now, status_file(box.config))
+        state = box_state(box, weights, time.monotonic())
+        return {**state, "memory": memory.to_json(), "fleet": fleet}
 
     @routes.get("/costs")
     async def costs(request: Request) -> Response:

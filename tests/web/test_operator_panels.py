@@ -15,7 +15,9 @@ from panel_engines import LIMIT_S, panel_engines
 from playwright.async_api import Browser, Page, expect
 from recorded_box import RecordedBox, recorded_box
 
+from agent.supervisor import status_file
 from agent.web import operator_api
+from agent.web.fleet_state import fleet_now
 from agent.web.memory import peak_of, read_memory
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -202,6 +204,28 @@ async def test_only_what_shows_the_token_reads_any_of_it(tmp_path: Path) -> None
             for path in ("api/box", "api/costs", "api/settings"):
                 refused = await http.post(path, headers={"Authorization": f"Bearer {TOKEN}"})
                 assert refused.status_code == 405
+
+
+async def test_workers_are_told_of_as_their_supervisor_does(
+    served: tuple[RecordedBox, str], page: Page
+) -> None:
+    box, url = served
+    path = status_file(box.config)
+    worker = {"worker": 1, "state": "serving", "pid": 4711, "calls": 2, "starts": 1, "for_s": 61}
+    now = datetime.now(UTC)
+    path.write_text(json.dumps({"at": now.isoformat(), "workers": [worker]}))
+    try:
+        assert fleet_now(path) == [{**worker, "http": None, "last_exit": None}]
+        assert fleet_now(path, now + timedelta(minutes=1)) == []
+        await page.goto(f"{url}box.html")
+        row = page.get_by_test_id("fleet").locator("tbody tr")
+        await expect(row).to_have_text("1serving21 min 01 s14711–")
+        for nonsense in ("", "[]", '{"at": 3}', '{"at": "2026-11-01T00:00:00", "workers": []}'):
+            path.write_text(nonsense)
+            assert fleet_now(path) == []
+    finally:
+        path.unlink()
+    assert fleet_now(path) == []
 
 
 # -- the pages

@@ -39,6 +39,8 @@ function show(state, earlier) {
     `${workers.waiting} of ${workers.limit} jobs waiting, busy ${percent(workers.load)} of the last seconds. ` +
     "The language model has a thread of its own.";
   showMemory(state.memory);
+  $("fleet-card").hidden = !state.fleet.length;
+  keepingFocus($("fleet"), state.fleet.map((worker) => workerRow(worker, state.pid)));
 }
 
 // -- calls
@@ -110,6 +112,23 @@ export function busy(engine, state, earlier) {
   if (!was || engine.busy_s === null || state.at_s <= earlier.at_s) return null;
   const lanes = state.workers.workers;
   return Math.min(1, (engine.busy_s - was.busy_s) / (state.at_s - earlier.at_s) / lanes);
+}
+
+// -- workers
+
+function workerRow(worker, own) {
+  const row = document.createElement("tr");
+  const name = child(row, "th");
+  name.scope = "row";
+  name.textContent = worker.pid === own ? `${worker.worker}: this one` : worker.worker;
+  const good = worker.state === "serving" || worker.state === "reserve";
+  child(cell(row, ""), "span", `tag ${good ? "good" : "warn"}`).textContent = worker.state;
+  cell(row, worker.calls, "number");
+  cell(row, duration(worker.for_s), "number");
+  cell(row, worker.starts, "number");
+  cell(row, worker.pid ?? "–");
+  cell(row, worker.last_exit ?? "–");
+  return row;
 }
 
 // -- memory
