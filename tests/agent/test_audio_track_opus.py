@@ -125,3 +125,15 @@ async def test_time_that_a_stall_took_is_in_the_timestamps(
     await asyncio.sleep(0.1)
     (second,) = await times_of(track, 1)
     assert second - first >= 0.1 * RATE_HZ
+
+
+async def test_the_bytes_that_went_out_are_counted() -> None:
+    track = opus_track()
+    packets = [await packet_of(track) for _ in range(3)]
+    assert track.bytes_out == sum(packet.size for packet in packets) > 0
+    plain = AudioTrack(RATE_HZ)
+    async with asyncio.timeout(LIMIT_S):
+        for _ in range(3):
+            await plain.recv()
+    # G.711 and G.722, which aiortc encodes: 64 kbit/s.
+    assert plain.bytes_out == 480

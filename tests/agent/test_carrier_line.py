@@ -14,7 +14,7 @@ from pipecat.serializers.twilio import TwilioFrameSerializer
 
 from agent.web import carrier_line
 from agent.web.carrier_line import LEAD_S, CarrierLine, Lead
-from telephony.transport import FRAME_S, Digit, HangupCause
+from telephony.transport import FRAME_S, CountsBytes, Digit, HangupCause
 
 LIMIT_S = 10.0
 FRAME = (1000 * np.ones(160, np.int16)).tobytes()
@@ -207,3 +207,21 @@ async def test_what_is_taken_back_is_what_the_carrier_has_yet_to_play(
         assert line.flush() == b""
         while socket.sent[-1]["event"] != "clear":
             await asyncio.sleep(0)
+
+
+async def test_messages_with_sound_are_counted_whole() -> None:
+    socket = Socket()
+    line = await open_line(socket)
+    assert isinstance(line, CountsBytes)
+    socket.media(160)
+    socket.say(event="mark", mark={"name": "n"})
+    socket.media(160)
+    payload = base64.b64encode(b"\xff" * 160).decode()
+    message = json.dumps({"event": "media", "media": {"payload": payload}})
+    async with asyncio.timeout(LIMIT_S):
+        await line.receive()
+        await line.receive()
+        await line.send(FRAME)
+    received, sent = line.carried_bytes
+    assert received == 2 * len(message)
+    assert sent >= len(payload)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.web.audio_track import OpusEncoder
-from agent.web.packet_inlet import PATIENCE, InOrder, OpusInlet
+from agent.web.packet_inlet import PATIENCE, CountingBuffer, InOrder, OpusInlet
 
 RATE_HZ = 48000
 FRAME = 960
@@ -114,3 +114,14 @@ async def test_a_packet_that_is_no_opus_is_dropped() -> None:
     for number, data in enumerate([good[0], b"\xff" * 40, b"", good[1], good[2]]):
         inlet.add(packet(number, data))
     assert frames.qsize() == 3
+
+
+def test_the_bytes_that_came_are_counted_whether_heard_or_not() -> None:
+    inlet = OpusInlet(asyncio.Queue())
+    for number, data in ((1, b"x" * 40), (3, b"x" * 30), (1, b"x" * 40)):
+        inlet.add(packet(number, data))
+    assert inlet.bytes_in == 110
+    buffer = CountingBuffer()
+    for number in range(5):
+        buffer.add(packet(number, b"x" * 160))
+    assert buffer.bytes_in == 800

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from telephony.loopback import QUEUE_FRAMES, LoopbackLine, Pace
-from telephony.transport import frame_bytes
+from telephony.transport import CountsBytes, frame_bytes
 
 LIMIT_S = 10
 
@@ -56,3 +56,11 @@ async def test_pace_lets_the_first_frame_pass_at_once_after_a_pause() -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
             await pace.wait()
+
+
+async def test_both_directions_are_counted(line: LoopbackLine) -> None:
+    assert isinstance(line, CountsBytes)
+    async with asyncio.timeout(20):
+        await line.speak(b"\1" * 400)
+        await line.send(bytes(320))
+    assert line.carried_bytes == (640, 320)
