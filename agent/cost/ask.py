@@ -63,4 +63,9 @@ def write_json(path: Path | None, body: Any) -> None:
     """Writes ``body`` where a file is asked for; numbers that are exact as text. Raises OSError."""
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(body, indent=2, default=str) + "\n", encoding="utf-8")
+        path.write_text(json_text(body) + "\n", encoding="utf-8")
+
+
+def json_text(body: Any) -> str:
+    """As JSON; decimals as text, exact and without exponents."""
+    return json.dumps(body, indent=2, default=lambda value: format(value, "f"))

@@ -2,18 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.table import Column, Table
 from rich.text import Text
 
 from agent.cost.ask import dollars
 from agent.cost.break_even import BreakEven, Verdict, break_even, sentence
+from agent.cost.comparison import Comparison
 from agent.cost.erlang import Fleet, Traffic
 from agent.cost.scenario import Scenario, Swing
-
-if TYPE_CHECKING:
-    from agent.cost.break_even_command import Found
 
 
 def break_even_table(crossings: Sequence[BreakEven]) -> Table:
@@ -103,8 +101,8 @@ def traffic_sentence(traffic: Traffic, fleet: Fleet | None, here: Scenario, bloc
     )
 
 
-def to_json(found: "Found") -> dict[str, Any]:
-    """All of it; dollars as exact text, null where not known."""
+def to_json(found: Comparison, note: str) -> dict[str, Any]:
+    """All of it; dollars as exact text, null where not known. ``note``: what dollars leave out."""
     traffic, fleet = found.traffic, found.fleet
     return {
         "boxes": [_box_json(each, found.rates) for each in (found.here, *found.others)],
@@ -132,7 +130,7 @@ def to_json(found: "Found") -> dict[str, Any]:
         },
         "fleet": None if fleet is None else _fleet_json(fleet, found.blocking),
         "advice": found.advice,
-        "note": found.note,
+        "note": note,
     }
 
 

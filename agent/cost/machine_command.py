@@ -13,7 +13,7 @@ from rich.text import Text
 from agent.cost.ask import NOTHING, Asked, dollars, write_json
 from agent.cost.breakdown import shown_in_steps
 from agent.cost.measured import Measured
-from agent.cost.owned import LINES, View, energy_is_modelled
+from agent.cost.owned import LINES, View
 from agent.cost.quality import quality_note
 
 OWNED_STEP, RENTED_STEP = Decimal("0.00001"), Decimal("0.0001")
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace, asked: Asked) -> int:
     console.print(
         f"{measured.calls} calls, {measured.minutes:.1f} minutes, {usage.turns} turns, "
         f"{measured.from_at:%Y-%m-%d %H:%M} to {measured.to_at:%Y-%m-%d %H:%M} UTC; "
-        f"{box.hardware.what}; energy {'modelled' if energy_is_modelled(usage) else 'measured'}"
+        f"{box.hardware.what}; energy {measured.energy}"
     )
     if box.hardware.assumed:
         console.print(f"assumed, not measured: {', '.join(box.hardware.assumed)}")
@@ -96,7 +96,7 @@ def to_json(asked: Asked, measured: Measured) -> dict[str, Any]:
         "mean_calls": measured.mean_calls,
         "capacity_calls": asked.bill.capacity_calls,
         "hardware": asked.bill.box.name,
-        "energy": "modelled" if energy_is_modelled(measured.usage) else "measured",
+        "energy": measured.energy,
         "note": quality_note(asked.config),
         "assumed": list(asked.bill.box.hardware.assumed),
         "owned": [

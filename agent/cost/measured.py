@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Literal
 
 from agent.cost.bill import Bill
 from agent.cost.breakdown import CostBreakdown, exact
-from agent.cost.owned import View
+from agent.cost.owned import View, energy_is_modelled, joules
 from agent.records.record import CallRecord
 from agent.usage import Usage
 
@@ -27,6 +28,10 @@ class Measured:
     """Bills of all calls added up; None where a view's share was not measured."""
     rented: Mapping[str, CostBreakdown]
     """By stack: each call billed by itself, and the bills added up."""
+    joules: Decimal
+    """Above the idle draw, of all of them."""
+    energy: Literal["measured", "modelled", "partly modelled"]
+    """Whether counters of the machine told them, of each call or of some."""
 
     @property
     def minutes(self) -> Decimal:
@@ -76,7 +81,18 @@ def measure(
         mean_calls=mean,
         owned=_owned(over, bill, mean),
         rented=_rented(over, bill),
+        joules=sum((joules(each.usage, bill.box) for each in over), Decimal(0)),
+        energy=_energy(over),
     )
+
+
+def _energy(
+    records: Sequence[CallRecord],
+) -> Literal["measured", "modelled", "partly modelled"]:
+    modelled = sum(energy_is_modelled(each.usage) for each in records)
+    if modelled == len(records):
+        return "modelled"
+    return "partly modelled" if modelled else "measured"
 
 
 def _owned(

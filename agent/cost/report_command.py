@@ -1,7 +1,6 @@
 """`offhook cost report`: recorded calls, grouped, owned against each rented stack."""
 
 import argparse
-import json
 import sys
 from typing import Any
 
@@ -9,7 +8,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from agent.cost.ask import NOTHING, Asked, dollars, view_named, write_json
+from agent.cost.ask import NOTHING, Asked, dollars, json_text, view_named, write_json
 from agent.cost.focus import focus_csv
 from agent.cost.owned import View
 from agent.cost.quality import quality_note
@@ -21,6 +20,8 @@ BY_STACK = "stack"
 """Not what calls are grouped by, but where they might have been."""
 EVERYTHING = "outcome"
 """Grouped by this for their total alone."""
+MOST_COLUMNS = 4
+"""More groups than that no terminal shows beside each other; CSV and JSON have all."""
 
 
 def run(args: argparse.Namespace, asked: Asked) -> int:
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace, asked: Asked) -> int:
         case "csv":
             print(stacks_csv(rows) if by_stack else groups_csv(made), end="")
         case "json":
-            print(json.dumps(body, indent=2, default=str))
+            print(json_text(body))
         case _:
             _print(made, rows, view, note, by_stack=by_stack)
     write_json(args.json, body)
@@ -77,10 +78,6 @@ def rented_table(made: Report, view: View) -> Table:
         if row.kind == "rented":
             table.add_row(Text(row.name), *(dollars(g.rented_usd(row.name)) for g in groups))
     return table
-
-
-MOST_COLUMNS = 4
-"""More groups than that no terminal shows beside each other; CSV and JSON have all."""
 
 
 def stacks_table(rows: list[StackRow], view: View) -> Table:

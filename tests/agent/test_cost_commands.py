@@ -243,3 +243,24 @@ def test_a_stale_row_is_warned_of(
     (tmp_path / "offhook.toml").write_text('[cost]\nbook = "own.toml"\n')
     assert cost("claims")[0] == 0
     assert "price deepgram-nova-3 is of 2020-01-01" in caplog.text
+
+
+@pytest.mark.usefixtures("recorded")
+def test_a_stack_of_ones_own_stands_among_the_others(cost: Cost, tmp_path: Path) -> None:
+    """A contract of one's own by hand: 0.002 a minute twice, and a price nobody knows yet."""
+    (tmp_path / "own.toml").write_text(
+        "[price.deepgram-nova-3]\nusd = '0.002'\nas_of = 2026-11-20\nsource = 'our contract'\n"
+        "[price.line]\nvendor = 'Us'\nwhat = 'line'\nunit = 'telephony_min'\nusd = '0.002'\n"
+        "source = 'ours'\nas_of = 2026-11-20\n"
+        "[price.secret]\nvendor = 'V'\nwhat = 'w'\nunit = 'call_min'\nsource = 's'\n"
+        "as_of = 2026-11-20\n"
+        "[stack.'What we pay']\ntelephony = ['line']\nstt = ['deepgram-nova-3']\n"
+        "[stack.'On request']\ntelephony = ['line']\nplatform = ['secret']\n"
+    )
+    (tmp_path / "offhook.toml").write_text('[cost]\nbook = "own.toml"\n')
+    body = json.loads(cost("report", "--by", "stack", "--format", "json")[1])
+    stacks = {each["name"]: each for each in body["stacks"]}
+    assert Decimal(stacks["What we pay"]["usd_per_min"]) == Decimal("0.004")
+    assert stacks["On request"]["usd"] is None and body["stacks"][-1]["name"] == "On request"
+    status, out, _ = cost("break-even", "--carries", "4")
+    assert status == 0 and "The price of 1 more is not known" in out

@@ -171,3 +171,17 @@ def test_files_hold_every_figure() -> None:
     table = list(csv.DictReader(io.StringIO(stacks_csv(stacks))))
     assert [row["name"] for row in table] == [row.name for row in stacks]
     assert len(stacks_json(stacks, View.MARGINAL, "note")["stacks"]) == len(stacks)
+
+
+def test_energy_is_summed_call_by_call() -> None:
+    """One call's joules were counted, the other's are by the power model."""
+    row = BOX.hardware.model_copy(
+        update={"usd_per_hour": None, "watts_busy": Decimal(40), "watts_idle": Decimal(20)}
+    )
+    bill = replace(BILL, box=replace(BOX, hardware=row))
+    metered = call("a", 0, usage=Usage(call_s=60.0, llm_busy_s=2.0, energy_j=100.0))
+    plain = call("b", 3, usage=Usage(call_s=60.0, llm_busy_s=2.0))
+    found = [measure(calls, bill) for calls in ([metered], [plain], [metered, plain])]
+    told = [(each.energy, each.joules) for each in found if each]
+    # 20 W more on one of two lanes, for 2 s.
+    assert told == [("measured", 100), ("modelled", 20), ("partly modelled", 120)]
