@@ -208,6 +208,7 @@ class RecordedBox(Box):
             caller="+15550142424",
             door="sip",
             turns=3,
+            latencies_ms=(890.0, 970.0, 1050.0),
             profile="booking",
             workflow="appointments",
             outcome="resolved",
