@@ -16,7 +16,9 @@ from agent.cost.measured import Measured
 from agent.cost.owned import LINES, View
 from agent.cost.quality import quality_note
 
-OWNED_STEP, RENTED_STEP = Decimal("0.00001"), Decimal("0.0001")
+OWNED_STEP, RENTED_STEP = Decimal("0.0000001"), Decimal("0.0001")
+PLACES = 7
+"""Of a dollar: a stage of a small box costs millionths a minute."""
 PARTS = ("telephony", "stt", "llm", "tts", "platform")
 
 
@@ -56,11 +58,16 @@ def owned_table(measured: Measured) -> Table:
     }
     for line in LINES:
         cells = (
-            dollars(columns[view][line], 5) if view in columns else "not measured" for view in View
+            dollars(columns[view][line], PLACES) if view in columns else "not measured"
+            for view in View
         )
         table.add_row(line.replace("_", " "), *cells)
     table.add_section()
-    table.add_row("a minute", *(dollars(measured.owned_usd_per_min(view), 5) for view in View))
+    totals = (
+        dollars(measured.owned_usd_per_min(view), PLACES) if view in columns else "not measured"
+        for view in View
+    )
+    table.add_row("a minute", *totals)
     return table
 
 
