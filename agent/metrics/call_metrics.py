@@ -118,16 +118,22 @@ class CallMetrics:
             "Calls with a price that nobody knows, which are in no bill of that view or stack.",
             ("bill", "name"),
         )
+        self._expects = False
         self._counted: WeakKeyDictionary[Call, Usage] = WeakKeyDictionary()
 
+    def counts(self) -> list[Tally | Histograms]:
+        """All of it as it is now: copies, which may be written on another thread."""
+        return [each.copy() for each in vars(self).values() if isinstance(each, Tally | Histograms)]
+
     def families(self) -> list[Metric]:
-        """All of it, as it is now."""
-        return [
-            each.family() for each in vars(self).values() if isinstance(each, Tally | Histograms)
-        ]
+        """All of it, as Prometheus' client has it."""
+        return [each.family() for each in self.counts()]
 
     def expect(self, bill: "Bill") -> None:
         """Has every bill's series begin at 0: Prometheus counts no rise to a first value."""
+        if self._expects:
+            return
+        self._expects = True
         for view in View:
             for line in LINES:
                 self.owned.add(view.value, line, by=0)

@@ -62,6 +62,13 @@ class Histogram:
         self._count += 1
         self._total += value
 
+    def copy(self) -> "Histogram":
+        """The same counts, which nobody adds to any more; takes a microsecond."""
+        copied = Histogram(self._bounds)
+        copied._classic, copied._native = self._classic.copy(), self._native.copy()
+        copied._zeros, copied._count, copied._total = self._zeros, self._count, self._total
+        return copied
+
     def counted(self) -> Counted:
         """What it has counted so far."""
         reached, cumulative = 0, []

@@ -45,6 +45,12 @@ class Tally(_Labelled[float]):
         key = self.of(values, float)
         self.series[key] += max(0.0, by)
 
+    def copy(self) -> "Tally":
+        """The same counts, which nobody adds to any more."""
+        copied = Tally(self.name, self.help_text, self.labels)
+        copied.series = self.series.copy()
+        return copied
+
     def family(self) -> CounterMetricFamily:
         """As Prometheus' client has it."""
         family = CounterMetricFamily(self.name, self.help_text, labels=self.labels)
@@ -74,6 +80,12 @@ class Histograms(_Labelled[Histogram]):
         """Counts one measurement under these labels. Raises ValueError for what is none."""
         key = self.of(values, lambda: Histogram(self._bounds))
         self.series[key].observe(value)
+
+    def copy(self) -> "Histograms":
+        """The same counts, which nobody adds to any more."""
+        copied = Histograms(self.name, self.help_text, self.labels, self._bounds)
+        copied.series = {key: histogram.copy() for key, histogram in self.series.items()}
+        return copied
 
     def family(self) -> HistogramFamily:
         """As Prometheus' client has it, with the native histograms beside."""

@@ -22,14 +22,17 @@ def metrics_routes(box: Box) -> APIRouter:
     @routes.get("/metrics")
     async def metrics(request: Request) -> Response:
         calls.expect(box.bill)
-        # Gathered on the loop that changes it, in a millisecond; written beside it.
-        families = [*calls.families(), *places_of(box), *engines_of(box), *money_of(box)]
+        # Read on the loop that changes it, in a millisecond; written beside it.
+        counts = calls.counts()
+        now = [*places_of(box), *engines_of(box), *money_of(box)]
         if box.budgets is not None:
-            families += budgets_of(box.budgets.standings(datetime.now(UTC)))
+            now += budgets_of(box.budgets.standings(datetime.now(UTC)))
         accept = request.headers.get("Accept", "")
-        body, content_type = await asyncio.to_thread(
-            lambda: written([*families, *process_of()], accept)
-        )
+
+        def write() -> tuple[bytes, str]:
+            return written([*(each.family() for each in counts), *now, *process_of()], accept)
+
+        body, content_type = await asyncio.to_thread(write)
         return Response(body, headers={"Content-Type": content_type})
 
     return routes
