@@ -55,6 +55,8 @@ class _Live:
     """Turns in which the sentence that ends the call is said."""
     was_told: bool = False
     """Whether something of that sentence was heard."""
+    leaving: bool = False
+    """Whether it is being said, or was heard whole and the line goes down."""
     telling: asyncio.Task[None] | None = None
 
 
@@ -116,14 +118,16 @@ class Governor:
         agent, origin = call.config.agent, call.origin
         live = _Live(call, party(origin.profile, call.caller, origin.trunk, agent.tenant))
         self._live[call.call_id] = live
-        call.before_answer = partial(self.before_answer, live)
+        call.before_answer = partial(self._before_answer, live)
         self._count(live)
         self._economise(live, self._spent(live.party, call.started_at))
 
     def turn_over(self, call: Call, turn: TurnRecord) -> None:
         """Counts what a turn took."""
         if (live := self._live.get(call.call_id)) is not None:
-            live.was_told |= turn.turn in live.goodbyes and bool(turn.answer)
+            if turn.turn in live.goodbyes:
+                live.was_told |= bool(turn.answer)
+                live.leaving = not turn.interrupted
             self._count(live)
 
     def ended(self, call: Call, record: CallRecord) -> None:
@@ -135,8 +139,15 @@ class Governor:
         if live.telling is not None:
             live.telling.cancel()
 
-    def before_answer(self, live: _Live, turn: Turn) -> Choice | None:
-        """Judges whether a turn may still be answered, and by which model."""
+    def _before_answer(self, live: _Live, turn: Turn) -> Choice | None:
+        try:
+            return self.judge(live, turn)
+        except Exception:  # of whatever kind: the caller waits for an answer
+            log.exception("call %s: its budgets could not be asked", live.call.call_id)
+            return None
+
+    def judge(self, live: _Live, turn: Turn) -> Choice | None:
+        """Whether a turn may still be answered, and by which model; else what is said instead."""
         self._count(live)
         spent = self._spent(live.party, live.call.started_at)
         if ending := _ending(spent):
@@ -237,6 +248,7 @@ class Governor:
             if (run := self._box.run_of(live.call.call_id)) is not None:
                 run.hang_up(HangupCause.AGENT_HUNG_UP)
         live.goodbyes.add(turn)
+        live.leaving = True
         return Choice(standing.budget.message, hang_up=True)
 
     def _end_if_quiet(self, live: _Live) -> None:
@@ -246,18 +258,21 @@ class Governor:
         quiet_s = asyncio.get_running_loop().time() - call.caller_spoke_at_s
         if run is None or not run.is_connected or busy or quiet_s < QUIET_S:
             return
-        if live.telling is not None and not live.telling.done():
+        if live.leaving:
             return
         if ending := _ending(self._spent(live.party, call.started_at)):
             if not live.goodbyes:
                 _emit(call, ending)
+            live.leaving = True
             work = self._say(live, run, ending.budget)
             live.telling = asyncio.create_task(work, name=f"budget-{call.call_id}")
+            live.telling.add_done_callback(partial(_report, call.call_id))
 
     async def _say(self, live: _Live, run: CallRun, budget: BudgetConfig) -> None:
         try:
             live.goodbyes.add(await run.say(budget.message, hang_up=True))
         except CannotDo as error:
+            live.leaving = False
             log.info("call %s: not told yet that its budget is spent: %s", live.call.call_id, error)
 
 
@@ -284,6 +299,11 @@ def _refusal(standing: Standing, now: datetime) -> OverBudget:
         retry_after_s=wait_s,
         spoken=budget.message if budget.speak_refusal else "",
     )
+
+
+def _report(call_id: str, task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("call %s: could not be told of its budget", call_id, exc_info=error)
 
 
 def _emit(call: Call, standing: Standing, **more: str) -> None:

@@ -70,7 +70,7 @@ class Standing:
         return f"{account.budget}/{account.subject}/{account.starts_at:%Y%m%dT%H%MZ}/{level}"
 
     def to_json(self) -> dict[str, Any]:
-        """JSON types only; amounts as strings, exact; times as ISO 8601 in UTC."""
+        """JSON types only; amounts as strings, to nine decimals; times as ISO 8601 in UTC."""
         budget = self.budget
         return {
             "budget": budget.name,
@@ -81,7 +81,7 @@ class Standing:
             "ends_at": self.ends_at.isoformat(),
             "unit": budget.unit,
             "limit": format(budget.limit, "f"),
-            "spent": format(self.spent, "f"),
+            "spent": format(self.spent.quantize(Decimal("1e-9")).normalize(), "f"),
             "share": self.share,
             "warn_at": budget.warn_at,
             "action": budget.action,

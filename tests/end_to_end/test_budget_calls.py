@@ -15,7 +15,7 @@ from agent.box import Box
 from agent.budgets.opening import budgeted
 from agent.records.record import CallRecord
 
-LIMIT_TOKENS = 250
+LIMIT_TOKENS = 100
 GOODBYE = "That was all for today. Goodbye."
 END = f"""
 [[budgets]]

@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
@@ -27,12 +28,14 @@ from carrier_caller import (
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from agent.admission import BoxFull
+from agent.admission import BoxFull, OverBudget
 from agent.call import Origin
+from agent.call_watch import CallWatcher
 from agent.capacity import places_of
 from agent.config import Config, load_config
 from agent.web import carriers
 from agent.web.server import WebServer
+from models.tts.base import AudioChunk
 from telephony.transport import Digit, HangupCause, Line
 
 ALL = pytest.mark.parametrize("carrier", CARRIERS.values(), ids=CARRIERS)
@@ -46,6 +49,13 @@ class EchoBox:
         self.config = config
         self.places = places_of(config)
         self.waiting_room = SimpleNamespace(places=0, waiting=0)
+        self.watchers: list[CallWatcher] = []
+        self.refusals: Counter[str] = Counter()
+        self.over: OverBudget | None = None
+        """Why nobody is let in."""
+        tone = AudioChunk((8000 * np.sin(np.arange(24000) / 5)).astype(np.int16), 0.0)
+        tts = SimpleNamespace(sample_rate_hz=16000)
+        self.engines = SimpleNamespace(phrases={"Later.": (tone,)}, tts=tts)
         self.lines: list[Line] = []
         self.origins: list[Origin] = []
         self.keys: list[str] = []
@@ -56,7 +66,13 @@ class EchoBox:
     def active_calls(self) -> int:
         return len(self.lines) - len(self.causes)
 
+    def judged(self, door: str, caller: str, origin: Origin) -> Origin:
+        if self.over is not None:
+            raise self.over
+        return origin
+
     async def take(self, line: Line, origin: Origin) -> None:
+        self.judged(line.door, line.caller, origin)
         if self.active_calls >= self.places.calls:
             raise BoxFull("all places are taken")
         self.lines.append(line)
@@ -289,6 +305,32 @@ async def test_a_full_box_refuses_the_call_in_the_carriers_words(carrier: Carrie
         assert status == 200
         assert "busy" in answer
         assert "wss://" not in answer
+
+
+@ALL
+async def test_a_spent_budget_refuses_the_call_in_the_carriers_words(carrier: Carrier) -> None:
+    async with open_door() as door:
+        door.box.over = OverBudget("spent", retry_after_s=60)
+        status, answer = await announce(door.port, carrier, "call-1")
+        assert (status, "busy" in answer, "wss://" in answer) == (200, True, False)
+
+
+async def test_a_caller_whose_budget_is_spent_may_be_told_so() -> None:
+    async with open_door() as door:
+        door.box.over = OverBudget("spent", retry_after_s=60, spoken="Later.")
+        socket = await door.stream(TWILIO)
+        for message in TWILIO.opening("call-1"):
+            await socket.send(message)
+        messages = []
+        with pytest.raises(ConnectionClosed) as ended:
+            async with asyncio.timeout(LIMIT_S):
+                while True:
+                    messages.append(json.loads(await socket.recv()))
+        assert ended.value.rcvd is not None and ended.value.rcvd.code == 1000
+        media = [each for each in messages if each["event"] == "media"]
+        # 1.5 s in frames of 20 ms.
+        assert len(media) == 75
+        assert door.box.refusals["twilio"] == 1
 
 
 async def test_a_call_on_its_way_takes_a_place() -> None:
