@@ -7,6 +7,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const HEIGHT = 260;
 const LEAST_WIDTH = 260;
 const PLOT = { left: 70, right: 4, top: 10, bottom: 28 };
+const WIDEST = 120; // of a column, where there are few
 const LETTER_PX = 7.5; // of a label below the axis
 const STEPS = [1, 2, 2.5, 5, 10];
 
@@ -134,7 +135,9 @@ function drawColumns(svg, data, scale, readout, width) {
     for (const [number, value] of column.values.entries()) {
       if (!value) continue;
       const [low, high] = [heightOf(from, scale), heightOf(from + value, scale)];
-      const place = { x: x + gap / 2, y: high, width: each - gap, height: Math.max(0, low - high) };
+      const wide = Math.min(WIDEST, each - gap);
+      const [left, height] = [x + (each - wide) / 2, Math.max(0, low - high)];
+      const place = { x: left, y: high, width: wide, height };
       shape(group, "rect", { class: `area ${data.series[number].className}`, ...place });
       from += value;
     }
@@ -144,9 +147,11 @@ function drawColumns(svg, data, scale, readout, width) {
     }
     const isLabelled = at % every === 0 && x + (each + label) / 2 < width + 16;
     if (isLabelled) {
-      const middle = { x: x + each / 2, y: HEIGHT - 8, "text-anchor": at ? "middle" : "start" };
-      if (!at) middle.x = x;
-      shape(svg, "text", { ...middle, "aria-hidden": "true" }).textContent = column.label;
+      // The first would reach beyond the axis where columns are narrow.
+      const isNarrow = !at && each < label;
+      const anchor = isNarrow ? "start" : "middle";
+      const place = { x: isNarrow ? x : x + each / 2, y: HEIGHT - 8, "text-anchor": anchor };
+      shape(svg, "text", { ...place, "aria-hidden": "true" }).textContent = column.label;
     }
     const tell = () => (readout.textContent = text);
     group.addEventListener("pointerenter", tell);

@@ -112,7 +112,7 @@ function offerPrices() {
 function show() {
   const { total, periods } = answer;
   const some = total.calls > 0;
-  $("said").textContent = some ? `${total.calls} calls, ${minutes(total.minutes)} minutes` : "";
+  $("said").textContent = some ? amounts(total) : "";
   $("empty").hidden = some;
   $("chart-body").hidden = !some;
   showTiles();
@@ -159,7 +159,7 @@ function showChart(periods) {
     columns: periods.map((period) => ({
       label: periodLabel(period.begins_at, answer.length),
       values: shown.map((name) => valueOf(period, name, price.name)),
-      note: `${period.calls} ${period.calls === 1 ? "call" : "calls"}, ${minutes(period.minutes)} minutes`,
+      note: amounts(period),
     })),
     format: usd,
   };
@@ -335,6 +335,10 @@ function round(number) {
 
 function minutes(count) {
   return count >= 100 ? Math.round(count).toLocaleString("en") : count.toFixed(1);
+}
+
+function amounts(tally) {
+  return `${tally.calls} ${tally.calls === 1 ? "call" : "calls"}, ${minutes(tally.minutes)} minutes`;
 }
 
 function day(iso) {
