@@ -13,9 +13,12 @@ from prometheus_client.metrics_core import (
 )
 
 from agent.box import Box
+from agent.metrics.tally import OTHER
 from models.job_figures import JobFigures
+from models.llm.step_figures import StepFigures, Stepping
 
-JOBS = "engine_jobs"
+KINDS = ("stt", "tts", "turn")
+"""Of jobs, those that every call has."""
 FIGURES = (
     ("jobs", "offhook_engine_jobs", "Jobs taken by the engines' workers."),
     ("runs", "offhook_engine_runs", "Runs of the engines; jobs over runs is the batch size."),
@@ -27,6 +30,21 @@ FIGURES = (
     ("refused", "offhook_engine_jobs_refused", "Jobs that a full queue did not take."),
 )
 """Field of `JobFigures`, the metric's name, and what it is."""
+STEPS = (
+    ("steps", "offhook_llm_steps", "Runs of the language model."),
+    ("shares", "offhook_llm_step_conversations", "Conversations in them; over steps, the batch."),
+    ("tokens", "offhook_llm_step_tokens", "Tokens evaluated in them, of prompts and answers."),
+    ("busy_s", "offhook_llm_busy_seconds", "Time that they took."),
+)
+"""The same of `StepFigures`; each a counter."""
+STANDING = (
+    ("answering", "offhook_llm_answering", "Answers under way, guesses among them."),
+    ("open", "offhook_llm_conversations", "Conversations that calls hold."),
+    ("places", "offhook_llm_places", "Conversations that there is room for."),
+    ("cells", "offhook_llm_cache_tokens", "Tokens that the cache has room for."),
+    ("cells_used", "offhook_llm_cache_tokens_used", "Of these, in use."),
+)
+"""The same, of gauges."""
 
 
 def places_of(box: Box) -> Iterable[Metric]:
@@ -67,10 +85,14 @@ def engines_of(box: Box) -> Iterable[Metric]:
     load.add_metric(["workers"], engines.schedule.load(now_s))
     load.add_metric(["llm"], engines.llm.load(now_s))
     yield load
-    yield GaugeMetricFamily(
-        "offhook_engine_queue_jobs", "Jobs not yet begun.", value=engines.schedule.waiting
-    )
+    queue = GaugeMetricFamily("offhook_engine_queue_jobs", "Jobs not yet begun.", labels=("kind",))
+    for kind, waiting in (dict.fromkeys(KINDS, 0) | engines.schedule.waiting_by_kind).items():
+        queue.add_metric([kind or OTHER], waiting)
+    yield queue
     yield from jobs_of(engines.schedule.figures())
+    # An endpoint's model works elsewhere, and tells nothing of it.
+    if isinstance(engines.llm, Stepping):
+        yield from steps_of(engines.llm.figures())
 
 
 def jobs_of(figures: dict[str, JobFigures]) -> Iterable[Metric]:
@@ -78,8 +100,16 @@ def jobs_of(figures: dict[str, JobFigures]) -> Iterable[Metric]:
     for field, name, text in FIGURES:
         family = CounterMetricFamily(name, text, labels=("kind",))
         for kind, each in figures.items():
-            family.add_metric([kind or "other"], getattr(each, field))
+            family.add_metric([kind or OTHER], getattr(each, field))
         yield family
+
+
+def steps_of(figures: StepFigures) -> Iterable[Metric]:
+    """What a language model in the box did: steps that its callers shared. Pure."""
+    for field, name, text in STEPS:
+        yield CounterMetricFamily(name, text, value=getattr(figures, field))
+    for field, name, text in STANDING:
+        yield GaugeMetricFamily(name, text, value=getattr(figures, field))
 
 
 def money_of(box: Box) -> Iterable[Metric]:

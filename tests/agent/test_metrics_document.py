@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from agent.metrics.box_metrics import FIGURES
+from agent.metrics.box_metrics import FIGURES, STEPS
 from agent.metrics.call_metrics import CallMetrics
 from agent.metrics.tally import Tally
 
@@ -14,8 +14,8 @@ PAGE = ROOT / "docs" / "metrics.md"
 def in_the_code() -> set[str]:
     """Every name as it is scraped; of a counter with its ending."""
     code = "".join(path.read_text() for path in (ROOT / "agent" / "metrics").glob("*.py"))
-    gauges = set(re.findall(r'"(offhook_(?:calls|box|engine|budget)_\w+)"', code))
-    counted = {name for _, name, _ in FIGURES} | {"offhook_calls_refused"}
+    gauges = set(re.findall(r'"(offhook_(?:calls|box|engine|budget|llm)_\w+)"', code))
+    counted = {name for _, name, _ in (*FIGURES, *STEPS)} | {"offhook_calls_refused"}
     kept = vars(CallMetrics()).values()
     counted |= {each.name for each in kept if isinstance(each, Tally)}
     return {f"{n}_total" if n in counted else n for n in gauges | counted} | {"offhook_info"}

@@ -31,6 +31,7 @@ from agent.metrics.tally import MOST_SERIES, OTHER, HistogramFamily, Tally
 from agent.records.record import CallRecord, TurnRecord
 from agent.usage import Usage
 from agent.web.server import WebServer
+from models.llm.step_figures import StepFigures
 from models.schedule import Schedule
 
 LIMIT_S = 30.0
@@ -42,6 +43,7 @@ NATIVE = (
 """What Prometheus 2.42 sends where it takes native histograms."""
 PLAIN = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
 BEGAN = datetime(2026, 1, 2, tzinfo=UTC)
+STEPPED = StepFigures(steps=2, shares=3, tokens=40, busy_s=0.5, places=4)
 SPOKEN = TurnTrace(turn=1, speech_end_s=10.0, end_of_turn_s=10.2, first_packet_s=10.6)
 
 
@@ -245,7 +247,7 @@ async def test_the_route_asks_for_the_token_and_speaks_both_formats(tmp_path: Pa
         models={"llm": "m"},
         devices={"llm": "cpu"},
         schedule=schedule,
-        llm=SimpleNamespace(load=lambda now_s: 0.5),
+        llm=SimpleNamespace(load=lambda now_s: 0.5, figures=lambda: STEPPED),
     )
     box.engines, box._bill = engines, Bill.load(config)
     box.refusals["sip"] += 2
@@ -269,6 +271,10 @@ async def test_the_route_asks_for_the_token_and_speaks_both_formats(tmp_path: Pa
     assert jobs["tts"] == 1
     load = {s.labels["engine"]: s.value for s in of_text["offhook_engine_utilisation"].samples}
     assert load["llm"] == 0.5
+    (steps,), (shares,) = (
+        of_text[f"offhook_llm_{name}"].samples for name in ("steps", "step_conversations")
+    )
+    assert (steps.value, shares.value) == (2, 3)
     hourly = {s.labels["line"]: s.value for s in of_text["offhook_box_usd_per_hour"].samples}
     assert hourly["capital"] > 0 and set(hourly) == {"capital", "place", "operations", "idle draw"}
     assert of_text["process_resident_memory_bytes"].samples[0].value > 1e6
