@@ -14,8 +14,8 @@ from agent.cost.break_even_tables import (
     traffic_sentence,
 )
 from agent.cost.comparison import Comparison, compare
+from agent.cost.left_out import left_out
 from agent.cost.price_book import find
-from agent.cost.quality import quality_note
 
 
 def run(args: argparse.Namespace, asked: Asked) -> int:
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace, asked: Asked) -> int:
     except ValueError as error:
         print(f"offhook: --blocking: {error}", file=sys.stderr)
         return 2
-    note = quality_note(asked.config)
+    note = left_out(asked.config, asked.bill.box.hardware)
     _print(found, note)
     if args.png is not None:
         from agent.cost.chart import draw

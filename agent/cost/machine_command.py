@@ -12,9 +12,9 @@ from rich.text import Text
 
 from agent.cost.ask import NOTHING, Asked, dollars, write_json
 from agent.cost.breakdown import shown_in_steps
+from agent.cost.left_out import left_out
 from agent.cost.measured import Measured
 from agent.cost.owned import LINES, View
-from agent.cost.quality import quality_note
 
 OWNED_STEP, RENTED_STEP = Decimal("0.0000001"), Decimal("0.0001")
 PLACES = 7
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace, asked: Asked) -> int:
         console.print(f"assumed, not measured: {', '.join(box.hardware.assumed)}")
     console.print(owned_table(measured))
     console.print(rented_table(measured))
-    console.print(quality_note(asked.config), markup=False, highlight=False)
+    console.print(left_out(asked.config, asked.bill.box.hardware), markup=False, highlight=False)
     write_json(args.json, to_json(asked, measured))
     return 0
 
@@ -104,7 +104,7 @@ def to_json(asked: Asked, measured: Measured) -> dict[str, Any]:
         "capacity_calls": asked.bill.capacity_calls,
         "hardware": asked.bill.box.name,
         "energy": measured.energy,
-        "note": quality_note(asked.config),
+        "note": left_out(asked.config, asked.bill.box.hardware),
         "assumed": list(asked.bill.box.hardware.assumed),
         "owned": [
             {

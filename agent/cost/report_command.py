@@ -10,8 +10,8 @@ from rich.text import Text
 
 from agent.cost.ask import NOTHING, Asked, dollars, json_text, view_named, write_json
 from agent.cost.focus import focus_csv
+from agent.cost.left_out import left_out
 from agent.cost.owned import View
-from agent.cost.quality import quality_note
 from agent.cost.report import Group, Report, report
 from agent.cost.report_file import groups_csv, groups_json, stacks_csv, stacks_json
 from agent.cost.stacks import StackRow, stack_rows
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace, asked: Asked) -> int:
     by_stack = args.by == BY_STACK
     made = report(asked.records, asked.bill, EVERYTHING if by_stack else args.by, together)
     rows = stack_rows(made.total, view)
-    note = quality_note(asked.config)
+    note = left_out(asked.config, asked.bill.box.hardware)
     body = stacks_json(rows, view, note) if by_stack else groups_json(made, view, note)
     match args.format:
         case "focus":

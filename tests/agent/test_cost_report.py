@@ -9,7 +9,9 @@ from decimal import Decimal
 
 import pytest
 
+from agent.config import Config
 from agent.cost.bill import Bill
+from agent.cost.left_out import left_out
 from agent.cost.measured import measure
 from agent.cost.owned import Box, View
 from agent.cost.price_book import PriceBook
@@ -185,3 +187,22 @@ def test_energy_is_summed_call_by_call() -> None:
     told = [(each.energy, each.joules) for each in found if each]
     # 20 W more on one of two lanes, for 2 s.
     assert told == [("measured", 100), ("modelled", 20), ("partly modelled", 120)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({}, "smollm2-135m-instruct (135 million parameters) answers here"),
+        ({"models": {"llm": "qwen3-1.7b"}}, "qwen3-1.7b (1.7 billion parameters)"),
+        ({"models": {"llm": "/models/own.gguf"}}, "/models/own.gguf answers here"),
+        (
+            {"llm": {"endpoint": "http://h/v1", "model": "big"}},
+            "Answers come from big at an endpoint: what that charges is in none",
+        ),
+    ],
+)
+def test_what_dollars_leave_out_is_said(settings: dict[str, object], said: str) -> None:
+    note = left_out(Config.model_validate(settings), BOX.hardware)
+    assert said in note and "leaves out" not in note
+    card = BOX.hardware.model_copy(update={"leaves_out": "the server"})
+    assert "leaves out the server: owning costs at least" in left_out(Config(), card)

@@ -1,14 +1,25 @@
-"""What dollars leave out: which model answers. Pure."""
+"""What the dollars leave out: which model answers, and what the box needs besides. Pure."""
 
 import re
 
 from agent.config import Config
+from agent.cost.price_row import Hardware
 
 _SIZE = re.compile(r"(?<![a-z0-9.])(\d+(?:\.\d+)?)([mb])(?![a-z0-9])", re.IGNORECASE)
 
 
-def quality_note(config: Config) -> str:
-    """To stand below every comparison: it is of the same minutes, not of the same answers."""
+def left_out(config: Config, hardware: Hardware) -> str:
+    """To stand below every comparison: it is of the same minutes, not of the same answers, and of
+    no more of the box than its price holds."""
+    if not hardware.leaves_out:
+        return _quality(config)
+    return (
+        f"The box's price leaves out {hardware.leaves_out}: owning costs at least what is shown. "
+        f"{_quality(config)}"
+    )
+
+
+def _quality(config: Config) -> str:
     if config.llm.endpoint:
         return (
             f"Answers come from {config.llm.model} at an endpoint: what that charges is in none of "
