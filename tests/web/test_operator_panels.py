@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,8 @@ from panel_engines import LIMIT_S, panel_engines
 from playwright.async_api import Browser, Page, expect
 from recorded_box import RecordedBox, recorded_box
 
+from agent.budget_section import BudgetConfig
+from agent.budgets.ledger import Account, Standing
 from agent.supervisor import status_file
 from agent.web import operator_api
 from agent.web.fleet_state import fleet_now
@@ -334,6 +337,22 @@ async def test_the_box_page_follows_the_box(page: Page, served: tuple[RecordedBo
     await expect(llm).to_contain_text("2.50")
     await expect(page.get_by_test_id("memory")).to_contain_text("MiB")
     await expect(page.get_by_test_id("workers")).to_contain_text("0 of 256 jobs waiting")
+
+
+async def test_budgets_are_shown_where_there_are_any(
+    page: Page, served: tuple[RecordedBox, str]
+) -> None:
+    budget = BudgetConfig.model_validate({"name": "phones", "limit": 4, "per": "profile"})
+    account = Account("phones", "billing", datetime(2026, 11, 22, tzinfo=UTC))
+    standing = Standing(budget, account, Decimal("3.5")).to_json()
+    told = json.dumps({"budgets": [standing], "left_out": 0, "now": "2026-11-22T10:00:00Z"})
+    await page.goto(f"{served[1]}box.html")
+    await expect(page.get_by_test_id("capacity")).to_contain_text("0 of")
+    await expect(page.get_by_test_id("budgets")).to_be_hidden()
+    await page.route("**/api/budgets", lambda route: route.fulfill(body=told))
+    await page.reload()
+    row = page.get_by_test_id("budgets").locator("tbody tr")
+    await expect(row).to_have_text("phonesbillingday3.5 usd4 usdwarned: 88%")
 
 
 async def test_settings_are_shown_found_and_never_changed(

@@ -6,8 +6,9 @@ import { showNavigation } from "./navigation.js";
 import { cell, complain, duration, fetchJson, forgive, offerSignOut } from "./operator.js";
 
 const EVERY_MS = 2000;
+const BUDGETS_EVERY_MS = 10_000;
 const KIB = 1024;
-const LEVELS = { open: "good", fine: "good", warned: "warn", spent: "bad" };
+const LEVELS = { fine: "good", warned: "warn", spent: "bad" };
 
 const $ = (id) => document.getElementById(id);
 
@@ -145,10 +146,17 @@ function showMemory(memory) {
 
 // -- budgets
 
-async function showBudgets() {
-  const { budgets } = await fetchJson("api/budgets");
-  $("budgets-card").hidden = !budgets.length;
-  $("budgets").replaceChildren(...budgets.map(budgetRow));
+async function followBudgets() {
+  try {
+    if (!document.hidden) {
+      const { budgets } = await fetchJson("api/budgets");
+      $("budgets-card").hidden = !budgets.length;
+      keepingFocus($("budgets"), budgets.map(budgetRow));
+    }
+  } catch (error) {
+    complain(error);
+  }
+  setTimeout(followBudgets, BUDGETS_EVERY_MS);
 }
 
 function budgetRow(budget) {
@@ -158,11 +166,16 @@ function budgetRow(budget) {
   name.textContent = budget.budget;
   cell(row, budget.subject || (budget.per === "box" ? "the box" : "nobody in particular"));
   cell(row, budget.period);
-  cell(row, `${Number(budget.spent).toPrecision(3)} ${budget.unit}`, "number");
-  cell(row, `${budget.limit} ${budget.unit}`, "number");
+  cell(row, `${quantity(budget.spent)} ${budget.unit}`, "number");
+  cell(row, `${quantity(budget.limit)} ${budget.unit}`, "number");
   const tag = child(cell(row, ""), "span", `tag ${LEVELS[budget.state] ?? ""}`);
   tag.textContent = `${budget.state}: ${percent(budget.share)}`;
   return row;
+}
+
+function quantity(text) {
+  const digits = Number(text) >= 100 ? 0 : Number(text) >= 1 ? 2 : 6;
+  return Number(text).toLocaleString("en", { maximumFractionDigits: digits });
 }
 
 // -- shared
@@ -219,4 +232,4 @@ function round(number) {
 showNavigation();
 offerSignOut();
 follow();
-showBudgets().catch(complain);
+followBudgets();
