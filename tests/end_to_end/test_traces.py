@@ -1,14 +1,16 @@
-"""A real box's traces, taken by the bench's own receiver and read by its own reader."""
+"""What a real box traces, taken and read by the bench's own receiver and reader; and logs."""
 
 import asyncio
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
 from boxes import OpenBox
 from loopback_caller import LoopbackCaller
 from spoken import Question
 
+from agent.log_context import with_call_id
 from agent.tracing.export import traced
 from latency_bench.tracing.otlp_receiver import OtlpReceiver
 from latency_bench.tracing.span_turns import events_of
@@ -21,6 +23,53 @@ LIMIT_S = 60.0
 def named(spans: Sequence[Span], name: str) -> list[Span]:
     found = [span for span in spans if (span.text("gen_ai.operation.name") or span.name) == name]
     return sorted(found, key=lambda span: span.start_ns)
+
+
+class Lines(logging.Handler):
+    """Keeps what a handler for JSON would write, with the call's name on it."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.records: list[logging.LogRecord] = []
+        self.addFilter(with_call_id)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
+@pytest.fixture
+def lines() -> Iterator[list[logging.LogRecord]]:
+    handler, logger = Lines(), logging.getLogger("agent")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    yield handler.records
+    logger.setLevel(level)
+    logger.removeHandler(handler)
+
+
+async def test_every_line_of_a_call_has_its_name(
+    open_box: OpenBox, question: Question, lines: list[logging.LogRecord]
+) -> None:
+    """Two at once, since it is then that a log needs it."""
+
+    async def one() -> str:
+        async with LoopbackCaller(box, RATE_HZ) as caller:
+            await caller.turn(0)
+            await caller.say(question.at(RATE_HZ))
+            await caller.turn(1)
+            return str(caller.run.call.call_id)  # type: ignore[union-attr]
+
+    async with asyncio.timeout(LIMIT_S), open_box() as box:
+        calls = await asyncio.gather(one(), one())
+    by_call = {call: [r for r in lines if getattr(r, "call_id", "") == call] for call in calls}
+    for call, records in by_call.items():
+        messages = [record.getMessage() for record in records]
+        assert any(message.endswith("began at the loopback door") for message in messages)
+        assert messages.count("turn") == 2 and any("ended (" in message for message in messages)
+        assert not [m for m in messages if m.startswith("call ") and call not in m]
+    unnamed = [r.getMessage() for r in lines if not hasattr(r, "call_id")]
+    assert not [m for m in unnamed if any(call in m for call in calls)]
 
 
 async def test_the_bench_reads_from_traces_what_the_box_told_the_caller(
