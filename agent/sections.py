@@ -400,6 +400,8 @@ class CostConfig(Section):
     """The price of a minute on the telephone line that calls come in by."""
     trunk_outbound: Name = "telnyx-sip-outbound"
     """The same of calls that the box places."""
+    llm_endpoint: Name | None = None
+    """The price of what the endpoint in [llm] answers; None: not known, or on this machine."""
     training: dict[Name, TrainingConfig] = {}
     """What training and fine-tuning cost, by name."""
 

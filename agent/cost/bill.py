@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlsplit
 
 from agent.capacity import places_of
 from agent.config import Config
@@ -16,7 +17,7 @@ from agent.cost.price_book import PriceBook, stale
 from agent.cost.price_row import Price, Row
 from agent.cost.rented import rented_costs
 from agent.cost.utilisation import Utilisation
-from agent.sections import CostConfig
+from agent.sections import CostConfig, is_loopback
 from agent.usage import Usage
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ class Bill:
         """
         cost = config.cost
         book = PriceBook.load(cost.book)
-        box = box_of(book, cost)
+        box = _with_endpoint(box_of(book, cost), book, config)
         outbound = book.price(cost.trunk_outbound, "`trunk_outbound` in [cost]")
         rows: dict[str, Row] = {
             f"hardware {box.name}": box.hardware,
@@ -171,6 +172,17 @@ def box_of(book: PriceBook, cost: CostConfig) -> Box:
         colocation=book.colocation.model_copy(update=over("usd_per_kw_month")),
         trunk=book.price(cost.trunk, "`trunk` in [cost]"),
     )
+
+
+def _with_endpoint(box: Box, book: PriceBook, config: Config) -> Box:
+    """``box``, with what a language model elsewhere charges. Raises ConfigError."""
+    name = config.cost.llm_endpoint
+    price = None if name is None else book.price(name, "`llm_endpoint` in [cost]")
+    host = urlsplit(config.llm.endpoint or "").hostname or "localhost"
+    if is_loopback(host) and price is None:
+        # The box's own, on the same machine.
+        return box
+    return replace(box, llm_elsewhere=config.llm.endpoint is not None, llm_price=price)
 
 
 def _as_json(cost: CostBreakdown | None, usage: Usage) -> dict[str, Any]:

@@ -77,11 +77,13 @@ def compare(
 def _here(bill: Bill, measured: Measured, calls: int | None) -> Scenario:
     """This box, with what a minute asked of it as measured."""
     marginal = measured.owned.get(View.MARGINAL)
-    trunk = None if marginal is None else marginal.lines_usd["trunk"]
+    usd = None if marginal is None else marginal.total_usd
+    # All of it that is not energy.
+    paid = None if usd is None else usd - bill.box.energy_usd(measured.joules)
     return Scenario(
         bill.box,
         joules_per_min=measured.joules / measured.minutes,
-        trunk_usd_per_min=None if trunk is None else trunk / measured.minutes,
+        paid_usd_per_min=None if paid is None else paid / measured.minutes,
         concurrent_calls=None if calls is None else Decimal(calls),
     )
 

@@ -22,8 +22,10 @@ def left_out(config: Config, hardware: Hardware) -> str:
 def _quality(config: Config) -> str:
     if config.llm.endpoint:
         return (
-            f"Answers come from {config.llm.model} at an endpoint: what that charges is in none of "
-            "this box's lines, and the quality of answers is in nobody's."
+            f"The quality of answers is not priced. {config.llm.model} answers, at an endpoint, "
+            "and a rented stack with the model that it names. What the endpoint charges is in the "
+            "line of the language model by `llm_endpoint` in [cost], and not known without it, "
+            "unless it is on this machine."
         )
     name = config.models.llm
     size = _parameters(name)

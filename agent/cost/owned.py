@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from agent.cost.breakdown import CostBreakdown, exact
+from agent.cost.breakdown import CostBreakdown, exact, sum_usd
 from agent.cost.price_row import HOURS_PER_MONTH, Colocation, Electricity, Hardware, Price
+from agent.cost.rented import price_usd
 from agent.usage import STAGES, Usage
 
 SECONDS_PER_HOUR = Decimal(3600)
@@ -50,6 +51,10 @@ class Box:
     colocation: Colocation
     trunk: Price | None = None
     """What a minute on its telephone line costs; None: it is not known."""
+    llm_elsewhere: bool = False
+    """Whether somebody else's language model answers, and charges for it."""
+    llm_price: Price | None = None
+    """What that charges; None: it is not known."""
 
     @property
     def fixed_usd_per_hour(self) -> Decimal | None:
@@ -124,6 +129,9 @@ def owned_cost(usage: Usage, box: Box, share: Share = MARGINAL) -> CostBreakdown
             lines = {name: energy[name] + usd for name, usd in work.items()}
             due = per_s * exact(usage.call_s) / share.calls
             lines["idle"] = max(Decimal(0), due - sum(work.values(), Decimal(0)))
+    if box.llm_elsewhere:
+        charged = None if box.llm_price is None else price_usd(usage, box.llm_price)
+        lines["llm"] = sum_usd((lines["llm"], charged))
     lines["trunk"] = _trunk_usd(usage, box.trunk)
     return CostBreakdown({name: lines[name] for name in LINES}, share.view.value)
 

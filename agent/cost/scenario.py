@@ -20,21 +20,22 @@ class Scenario:
     box: Box
     joules_per_min: Decimal | None
     """Above the idle draw, for a minute of one call."""
-    trunk_usd_per_min: Decimal | None
+    paid_usd_per_min: Decimal | None
+    """To others: the trunk, and a language model elsewhere."""
     concurrent_calls: Decimal | None
     """Calls at once that it carries."""
 
     @property
     def owned(self) -> OwnedBox:
         """The same in dollars."""
-        box, joules, trunk = self.box, self.joules_per_min, self.trunk_usd_per_min
+        box, joules, paid = self.box, self.joules_per_min, self.paid_usd_per_min
         fixed = box.fixed_usd_per_hour
         return OwnedBox(
             name=box.name,
             fixed_usd_per_month=None if fixed is None else fixed * HOURS_PER_MONTH,
             marginal_usd_per_min=None
-            if joules is None or trunk is None
-            else box.energy_usd(joules) + trunk,
+            if joules is None or paid is None
+            else box.energy_usd(joules) + paid,
             concurrent_calls=self.concurrent_calls,
             assumed=box.hardware.assumed,
             leaves_out=box.hardware.leaves_out,
@@ -44,12 +45,12 @@ class Scenario:
         """Calls at once that it would have to carry, never idle, to cost as much as renting them.
 
         At its full draw all the time. None where its price, or the trunk's, is not known, and where
-        the trunk alone costs as much.
+        what is paid to others alone costs as much.
         """
         fixed = self.box.fixed_usd_per_hour
-        if fixed is None or self.trunk_usd_per_min is None:
+        if fixed is None or self.paid_usd_per_min is None:
             return None
-        gained = (rented_usd_per_min - self.trunk_usd_per_min) * 60
+        gained = (rented_usd_per_min - self.paid_usd_per_min) * 60
         if gained <= 0:
             return None
         row = self.box.hardware
@@ -149,7 +150,7 @@ def assumptions(scenario: Scenario) -> Mapping[str, tuple[Decimal, With]]:
             around("colocation", "usd_per_kw_month"),
         ),
         "joules_per_min": (None if rented else scenario.joules_per_min, own("joules_per_min")),
-        "trunk_usd_per_min": (scenario.trunk_usd_per_min, own("trunk_usd_per_min")),
+        "paid_usd_per_min": (scenario.paid_usd_per_min, own("paid_usd_per_min")),
         "concurrent_calls": (scenario.concurrent_calls, own("concurrent_calls")),
     }
     return {name: (value, scaled) for name, (value, scaled) in found.items() if value}

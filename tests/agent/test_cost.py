@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.config import Config, CostConfig
+from agent.config import Config, ConfigError, CostConfig
 from agent.cost.bill import Bill
 from agent.cost.breakdown import CostBreakdown, in_steps, shown_in_steps
 from agent.cost.owned import LINES, MARGINAL, Box, Share, View, owned_cost
@@ -345,3 +345,25 @@ def test_lines_beside_an_unknown_one_are_rounded_by_themselves() -> None:
     lines = {"a": Decimal("0.016"), "b": None, "c": Decimal("0.026")}
     shown = shown_in_steps(lines, Decimal("0.01"))
     assert shown == {"a": Decimal("0.02"), "b": None, "c": Decimal("0.03")}
+
+
+ELSEWHERE = {"endpoint": "https://models.example/v1", "model": "big"}
+
+
+def test_a_language_model_elsewhere_is_charged_for_or_not_known() -> None:
+    """1,500 x 2 + 5,500 x 0.5 + 150 x 8, by the million, beside the box's own work."""
+    own = Bill.load(Config()).owned(A_MINUTE)[View.MARGINAL]
+    unknown = Bill.load(Config.model_validate({"llm": ELSEWHERE}))
+    cost = unknown.owned(A_MINUTE)[View.MARGINAL]
+    assert own is not None and cost is not None
+    assert cost.lines_usd["llm"] is None and cost.total_usd is None
+    assert unknown.work_usd(A_MINUTE) is None
+    priced = {"llm": ELSEWHERE, "cost": {"llm_endpoint": "gpt-4.1"}}
+    cost = Bill.load(Config.model_validate(priced)).owned(A_MINUTE)[View.MARGINAL]
+    assert cost is not None and own.lines_usd["llm"] is not None
+    assert cost.lines_usd["llm"] == own.lines_usd["llm"] + Decimal("0.00695")
+    # One on this machine is the box's own work, and its busy seconds tell.
+    here = {"llm": {**ELSEWHERE, "endpoint": "http://127.0.0.1:8080/v1"}}
+    assert Bill.load(Config.model_validate(here)).owned(A_MINUTE)[View.MARGINAL] == own
+    with pytest.raises(ConfigError, match=r"`llm_endpoint` in \[cost\]: no price named 'none'"):
+        Bill.load(Config.model_validate({**priced, "cost": {"llm_endpoint": "none"}}))

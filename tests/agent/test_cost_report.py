@@ -197,7 +197,7 @@ def test_energy_is_summed_call_by_call() -> None:
         ({"models": {"llm": "/models/own.gguf"}}, "/models/own.gguf answers here"),
         (
             {"llm": {"endpoint": "http://h/v1", "model": "big"}},
-            "Answers come from big at an endpoint: what that charges is in none",
+            "big answers, at an endpoint",
         ),
     ],
 )

@@ -34,7 +34,7 @@ BOUGHT = Scenario(
         Colocation(usd_per_kw_month=Decimal(73), **READ),
     ),
     joules_per_min=Decimal(36_000),
-    trunk_usd_per_min=Decimal("0.002"),
+    paid_usd_per_min=Decimal("0.002"),
     concurrent_calls=Decimal(10),
 )
 """1.00 an hour for the machine, 0.10 for its place, 0.01 for its idle draw; a minute: 0.003."""
@@ -66,7 +66,7 @@ def test_each_assumption_alone_by_hand() -> None:
         "years": (Decimal("2.11") * 730, "0.081"),
         "usd_per_kw_month": (Decimal("1.06") * 730, "0.081"),
         "watts_idle": (Decimal("1.105") * 730, "0.081"),
-        "trunk_usd_per_min": (Decimal("1.11") * 730, "0.082"),
+        "paid_usd_per_min": (Decimal("1.11") * 730, "0.082"),
         "joules_per_min": (Decimal("1.11") * 730, "0.0815"),
         "usd_per_kwh": (Decimal("1.105") * 730, "0.0815"),
         "rented_usd_per_min": (Decimal("1.11") * 730, "0.039"),
@@ -104,7 +104,7 @@ def test_calls_that_other_hardware_would_have_to_carry() -> None:
     crossing = break_even(full.owned, "rented", Decimal("0.082"))
     assert crossing.utilisation == pytest.approx(1)
     assert BOUGHT.calls_to_beat(Decimal("0.002")) is None
-    assert replace(BOUGHT, trunk_usd_per_min=None).calls_to_beat(Decimal(1)) is None
+    assert replace(BOUGHT, paid_usd_per_min=None).calls_to_beat(Decimal(1)) is None
     row = BOUGHT.box.hardware.model_copy(update={"purchase_usd": None})
     unpriced = replace(BOUGHT, box=replace(BOUGHT.box, hardware=row))
     assert unpriced.calls_to_beat(Decimal(1)) is None
