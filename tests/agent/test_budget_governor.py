@@ -241,7 +241,7 @@ def test_a_cheaper_model_without_a_place_is_asked_again_at_the_next_turn() -> No
 steps = st.lists(st.tuples(st.integers(0, 5), st.integers(1, 60)), max_size=80)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(steps)
 def test_no_interleaving_overspends_by_more_than_a_turn_a_call(
     steps: list[tuple[int, int]],

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scripted_door import QuietBox, a_store
+from scripted_door import QuietBox, ScriptedDoor, a_store
 
 from agent.admission import BoxFull, OverBudget
 from agent.budgets.opening import reckoning
@@ -18,11 +18,15 @@ from agent.call import Origin
 from agent.cli import main
 from agent.config import Config, ConfigError, load_config
 from agent.cost.bill import Bill
+from agent.outbound import Outbound
 from agent.phone import Phone
+from agent.placed_call import CallRequest
 from agent.records.record import CallRecord
 from agent.usage import Usage
 from models.tts.base import AudioChunk
 from telephony.loopback import LoopbackLine
+from telephony.trunk import Trunks
+from telephony.trunk_load import TrunkLoad
 
 LIMIT_S = 20
 WHOLE = '[[budgets]]\nname = "all"\nlimit = 5\n'
@@ -165,6 +169,27 @@ async def test_a_telephone_caller_may_be_told_why(tmp_path: Path) -> None:
     assert not ringing.rejected
     assert ringing.line is not None and ringing.line.over
     assert loudest > 5000
+
+
+async def test_no_telephone_rings_for_a_call_that_is_over_budget(tmp_path: Path) -> None:
+    box, door = QuietBox(Config(), a_store(tmp_path)), ScriptedDoor()
+    asked: list[Origin] = []
+
+    def gate(door: str, caller: str, origin: Origin) -> Origin:
+        asked.append(origin)
+        raise OverBudget("spent", retry_after_s=3600)
+
+    box.gates.append(gate)
+    outbound = Outbound(box, door, Trunks((), allow=(), profiles=()), TrunkLoad())
+    try:
+        with pytest.raises(OverBudget):
+            outbound.place(CallRequest("sip:bob@127.0.0.1"))
+    finally:
+        await outbound.close()
+        await asyncio.to_thread(box.store.close)
+    assert not door.dials
+    assert (asked[0].direction, asked[0].dialled) == ("outbound", "sip:bob@127.0.0.1")
+    assert box.active_calls == 0
 
 
 # -- the command

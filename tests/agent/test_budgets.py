@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.budget_section import BudgetConfig
@@ -51,6 +51,7 @@ def test_a_month_ends_where_the_next_begins() -> None:
     assert ends_at(december, "month", "UTC") == datetime(2027, 1, 1, tzinfo=UTC)
 
 
+@settings(deadline=None)
 @given(
     st.datetimes(datetime(2024, 1, 2), datetime(2030, 1, 1)).map(lambda at: at.replace(tzinfo=UTC)),
     st.sampled_from(["day", "month"]),
@@ -207,6 +208,7 @@ amounts = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(amounts)
 def test_accounts_are_the_sums_of_their_calls(told: list[tuple[str, str, int, bool]]) -> None:
     ledger = Ledger([budget(per="caller"), budget(name="all", limit=25)])
