@@ -23,8 +23,8 @@ from pydantic import (
     WrapValidator,
 )
 
-from agent.redaction import Redacted
 from agent.records.address import fault, has_password
+from agent.redaction import Redacted
 from agent.threads import Threads, Wanted, cores_here, share
 
 SYSTEM_PROMPT = (

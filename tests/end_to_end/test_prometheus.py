@@ -1,4 +1,4 @@
-"""Debian's Prometheus scrapes a real box that has had a call, and answers the dashboard's queries."""
+"""Debian's Prometheus scrapes a real box after a call, and answers the dashboard's queries."""
 
 import asyncio
 import json

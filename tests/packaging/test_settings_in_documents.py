@@ -5,11 +5,13 @@ import os
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from agent.config import load_config
+from agent.cost.price_book import PriceBook
 from latency_bench.scenario import read_scenario
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +35,8 @@ def blocks(language: str) -> list[tuple[str, str]]:
 
 
 SCENARIOS = [block for block in blocks("toml") if block[0].startswith("docs/scenarios.md:")]
-TOML = [block for block in blocks("toml") if block not in SCENARIOS]
+PRICES = [block for block in blocks("toml") if block[1].startswith("# my-prices.toml")]
+TOML = [block for block in blocks("toml") if block not in SCENARIOS + PRICES]
 KAMAILIO = blocks("kamailio")
 
 
@@ -56,6 +59,19 @@ def test_settings_in_a_document_are_taken(place: str, text: str, tmp_path: Path)
     settings.write_text(text.replace('"..."', f'"{KEY}"'))
     named = re.findall(r'^\w+_env = "(\w+)"', text, re.M)
     load_config(settings, {"OFFHOOK_TOKEN": "t", **dict.fromkeys(named, "secret")})
+
+
+@pytest.mark.parametrize(("place", "text"), PRICES, ids=[place for place, _ in PRICES])
+def test_prices_in_a_document_are_taken(place: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / "my-prices.toml").write_text(text)
+    book = PriceBook.load(tmp_path / "my-prices.toml")
+    mine = tomllib.loads(text)
+    assert set(mine["stack"]) <= set(book.stacks)
+    assert all(str(book.prices[name].usd) == row["usd"] for name, row in mine["price"].items())
+
+
+def test_there_are_prices_in_the_documents() -> None:
+    assert PRICES
 
 
 @pytest.mark.parametrize(("place", "text"), KAMAILIO, ids=[place for place, _ in KAMAILIO])
