@@ -5,8 +5,9 @@ for each 50 ms of the model (developers.openai.com, "Realtime: managing costs"),
 is made from the whole conversation so far, most of it cached.
 """
 
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from functools import lru_cache
 from importlib.metadata import version
 
 from genai_prices import Usage as TokenUsage
@@ -26,7 +27,7 @@ def check_known(price: Price, label: str, row: str) -> None:
     if not price.genai:
         return
     try:
-        _calc(price, TokenUsage(input_tokens=1, output_tokens=1))
+        _calc(price.genai, price.as_of, input_tokens=1, output_tokens=1)
     except LookupError as error:
         raise ConfigError(
             f"{label}: price.{row}: genai-prices {version('genai-prices')} does not know "
@@ -38,11 +39,9 @@ def text_usd(usage: Usage, price: Price) -> Decimal | None:
     """What a text model charges for the tokens of ``usage``; None where no rate is known."""
     return _usd(
         price,
-        TokenUsage(
-            input_tokens=usage.prompt_tokens,
-            cache_read_tokens=min(usage.cached_tokens, usage.prompt_tokens),
-            output_tokens=usage.generated_tokens,
-        ),
+        input_tokens=usage.prompt_tokens,
+        cache_read_tokens=min(usage.cached_tokens, usage.prompt_tokens),
+        output_tokens=usage.generated_tokens,
     )
 
 
@@ -57,28 +56,28 @@ def audio_usd(usage: Usage, price: Price) -> Decimal | None:
     again = round((caller + model) * max(0, usage.turns - 1) / 2)
     return _usd(
         price,
-        TokenUsage(
-            input_tokens=caller + again,
-            input_audio_tokens=caller + again,
-            cache_read_tokens=again,
-            cache_audio_read_tokens=again,
-            output_tokens=model,
-            output_audio_tokens=model,
-        ),
+        input_tokens=caller + again,
+        input_audio_tokens=caller + again,
+        cache_read_tokens=again,
+        cache_audio_read_tokens=again,
+        output_tokens=model,
+        output_audio_tokens=model,
     )
 
 
-def _usd(price: Price, tokens: TokenUsage) -> Decimal | None:
+def _usd(price: Price, **tokens: int) -> Decimal | None:
     try:
-        return _calc(price, tokens)
+        return _calc(price.genai, price.as_of, **tokens)
     except (LookupError, ValueError):
         return None
 
 
-def _calc(price: Price, tokens: TokenUsage) -> Decimal:
+# A running call is priced every few seconds, and its tokens change once a turn.
+@lru_cache(maxsize=1024)
+def _calc(genai: str, as_of: date, **tokens: int) -> Decimal:
     """At the rates of the row's own day, so that a call is priced the same at any time."""
-    provider, _, model = price.genai.partition(":")
-    at = datetime.combine(price.as_of, time(12), UTC)
+    provider, _, model = genai.partition(":")
+    at = datetime.combine(as_of, time(12), UTC)
     return calc_price(
-        tokens, model_ref=model, provider_id=provider, genai_request_timestamp=at
+        TokenUsage(**tokens), model_ref=model, provider_id=provider, genai_request_timestamp=at
     ).total_price
