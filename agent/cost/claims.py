@@ -14,11 +14,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from agent.cost.breakdown import exact
-from agent.cost.owned import Box, Share, View, joules, owned_cost
+from agent.cost.breakdown import CostBreakdown
+from agent.cost.measured import Measured
+from agent.cost.owned import Box, View
 from agent.cost.price_book import PriceBook
 from agent.cost.price_row import Price
-from agent.cost.rented import price_usd, rented_costs
+from agent.cost.rented import price_usd
 from agent.usage import Usage
 
 SHIPPED = Path(__file__).with_name("claims.toml")
@@ -40,10 +41,8 @@ class Facts:
 
     book: PriceBook
     box: Box
-    usage: Usage
-    """Of the measured calls together; nothing measured: all 0."""
-    mean_calls: Decimal | None = None
-    """Calls at once on average, as measured; None: not known."""
+    measured: Measured | None = None
+    """The calls, each billed by itself; None: there are none."""
     capacity_calls: int | None = None
     """Calls at once that the box carries, as measured; None: not known."""
     training_usd: Decimal | None = None
@@ -53,6 +52,15 @@ class Facts:
     given: Mapping[str, Decimal] = field(default_factory=dict)
     """What no box can measure of itself, and somebody knows, by name (`agent.cost_command.INPUTS`);
     each is over 0."""
+
+    @property
+    def usage(self) -> Usage:
+        """Of the measured calls together; nothing measured: all 0."""
+        return Usage() if self.measured is None else self.measured.usage
+
+    def owned(self, view: View) -> CostBreakdown | None:
+        """The calls' bills here, added up; None where the view was not measured."""
+        return None if self.measured is None else self.measured.owned.get(view)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,24 +145,22 @@ def _agent_all_in(facts: Facts, figure: Decimal) -> _Found:
         return _unchecked("the price book has no price for it", price=None)
     why = f"the price book has it at {price} a minute, without model and line"
     inputs: dict[str, Decimal | str | None] = {"telnyx-voice-ai": price}
-    if facts.usage.call_s and facts.mean_calls is not None:
-        cost = owned_cost(facts.usage, facts.box, Share(View.UTILISATION, facts.mean_calls))
+    if (cost := facts.owned(View.UTILISATION)) is not None:
         here = inputs["this_box_usd_per_min"] = cost.usd_per_min(facts.usage.call_s)
         why += "; this box's price is not known" if here is None else f"; this box: {here:.4f}"
     return _Found(_at_most(price, figure), why, price, inputs)
 
 
 def _llm_on_owned(facts: Facts, figure: Decimal) -> _Found:
-    if not facts.usage.call_s or facts.capacity_calls is None:
+    measured, cost = facts.measured, facts.owned(View.CAPACITY)
+    if measured is None or cost is None:
         return _unchecked(
             "it takes calls that were measured, and a capacity: offhook bench capacity --install"
         )
-    share = Share(View.CAPACITY, Decimal(facts.capacity_calls))
-    cost = owned_cost(facts.usage, facts.box, share)
     llm, total = cost.lines_usd["llm"], cost.total_usd
     if llm is None or total is None:
         return _unchecked("this box's own price is not known", box=facts.box.name)
-    minutes = exact(facts.usage.call_s) / 60
+    minutes = measured.minutes
     # Idle time is paid for, too: the model's part of the work bears its part of it.
     work = sum(
         (usd for line, usd in cost.lines_usd.items() if usd and line not in ("idle", "trunk")),
@@ -243,18 +249,17 @@ def _agentic_tokens(facts: Facts, figure: Decimal) -> _Found:
 
 def _minutes_per_usd(facts: Facts) -> Decimal | None:
     """Of a full box, its trunk left out: what hardware does for a dollar."""
-    if not facts.usage.call_s or facts.capacity_calls is None:
+    measured, cost = facts.measured, facts.owned(View.CAPACITY)
+    if measured is None or cost is None:
         return None
-    share = Share(View.CAPACITY, Decimal(facts.capacity_calls))
-    cost = owned_cost(facts.usage, facts.box, share)
     total, trunk = cost.total_usd, cost.lines_usd["trunk"]
     if total is None or trunk is None or total <= trunk:
         return None
-    return exact(facts.usage.call_s) / 60 / (total - trunk)
+    return measured.minutes / (total - trunk)
 
 
 def _turns_per_joule(facts: Facts) -> Decimal | None:
-    spent_j = joules(facts.usage, facts.box)
+    spent_j = Decimal(0) if facts.measured is None else facts.measured.joules
     return Decimal(facts.usage.turns) / spent_j if facts.usage.turns and spent_j else None
 
 
@@ -296,14 +301,11 @@ def _inference_share(facts: Facts, figure: Decimal) -> _Found:
 
 
 def _own_or_be_eaten(facts: Facts, figure: Decimal) -> _Found:
-    if not facts.usage.call_s or facts.mean_calls is None:
+    measured, cost = facts.measured, facts.owned(View.UTILISATION)
+    if measured is None or cost is None:
         return _unchecked("it takes calls that were measured over some time")
-    owned = owned_cost(facts.usage, facts.box, Share(View.UTILISATION, facts.mean_calls)).total_usd
-    rented = [
-        (cost.cost.total_usd, cost.stack)
-        for cost in rented_costs(facts.usage, facts.book)
-        if cost.cost.total_usd
-    ]
+    owned = cost.total_usd
+    rented = [(bill.total_usd, stack) for stack, bill in measured.rented.items() if bill.total_usd]
     if owned is None or not rented:
         return _unchecked("this box's price, or every rented one, is not known")
     cheapest, stack = min(rented)
@@ -314,7 +316,7 @@ def _own_or_be_eaten(facts: Facts, figure: Decimal) -> _Found:
         f"at measured utilisation the cheapest stack, {stack}, costs {times:.2f} times what this "
         f"box does; the box is cheaper than {beaten} of {len(rented)}",
         times,
-        {"owned_usd": owned, "cheapest_rented_usd": cheapest, "calls_at_once": facts.mean_calls},
+        {"owned_usd": owned, "cheapest_rented_usd": cheapest, "calls_at_once": measured.mean_calls},
     )
 
 

@@ -12,7 +12,6 @@ from rich.text import Text
 from agent.cost.ask import Asked, write_json
 from agent.cost.claims import Checked, Facts, check_claims
 from agent.cost.owned import View
-from agent.usage import Usage
 
 
 def run(args: argparse.Namespace, asked: Asked) -> int:
@@ -31,8 +30,7 @@ def facts_of(asked: Asked, given: Mapping[str, Decimal]) -> Facts:
     return Facts(
         bill.book,
         bill.box,
-        measured.usage if measured else Usage(),
-        mean_calls=measured.mean_calls if measured else None,
+        measured,
         capacity_calls=bill.capacity_calls,
         training_usd=sum(trained, Decimal(0)) if trained else None,
         inference_usd=None if owned is None else owned.total_usd,

@@ -2,14 +2,19 @@
 
 import json
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
+
+from agent.cost.bill import Bill
 from agent.cost.claims import Checked, Facts, Verdict, check_claims
+from agent.cost.measured import measure
 from agent.cost.owned import Box
 from agent.cost.price_book import PriceBook
 from agent.cost.price_row import Hardware
+from agent.records.record import CallRecord
 from agent.usage import Usage
 
 MEASURED = Usage(
@@ -40,7 +45,28 @@ BOX = Box(
     colocation=BOOK.colocation,
     trunk=BOOK.prices["telnyx-sip-inbound"],
 )
-FACTS = Facts(BOOK, BOX, MEASURED, mean_calls=Decimal(2), capacity_calls=8)
+NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
+
+
+def facts_of(*usages: Usage, mean: str = "2", capacity: int | None = 8, box: Box = BOX) -> Facts:
+    """Of a call for each usage, one after another."""
+    calls = [
+        CallRecord(
+            str(number),
+            NOON,
+            "sip",
+            "+15550001",
+            "Joe",
+            ended_at=NOON + timedelta(seconds=usage.call_s),
+            usage=usage,
+        )
+        for number, usage in enumerate(usages)
+    ]
+    bill = Bill(BOOK, box, capacity_calls=capacity)
+    return Facts(BOOK, box, measure(calls, bill, mean_calls=Decimal(mean)), capacity)
+
+
+FACTS = facts_of(MEASURED)
 
 
 def checked(facts: Facts) -> dict[str, Checked]:
@@ -84,18 +110,18 @@ def test_the_model_on_an_owned_box_by_hand() -> None:
     """3.60 an hour by 8 calls: 600 s cost 0.075, of which the model did half the work."""
     found = checked(FACTS)["llm-on-owned-gpus"]
     assert found.measured == Decimal("0.00375") and found.verdict is Verdict.HOLDS
-    alone = checked(replace(FACTS, capacity_calls=1))["llm-on-owned-gpus"]
+    alone = checked(facts_of(MEASURED, capacity=1))["llm-on-owned-gpus"]
     assert alone.measured == Decimal("0.03") and alone.verdict is Verdict.FAILS
-    unmeasured = checked(replace(FACTS, capacity_calls=None))["llm-on-owned-gpus"]
+    unmeasured = checked(facts_of(MEASURED, capacity=None))["llm-on-owned-gpus"]
     assert unmeasured.verdict is Verdict.UNCHECKED and "bench capacity" in unmeasured.why
 
 
 def test_owning_wins_or_loses_by_how_busy_the_box_is() -> None:
-    busy = checked(replace(FACTS, mean_calls=Decimal(8)))["own-or-be-eaten"]
-    idle = checked(replace(FACTS, mean_calls=Decimal("0.1")))["own-or-be-eaten"]
+    busy = checked(facts_of(MEASURED, mean="8"))["own-or-be-eaten"]
+    idle = checked(facts_of(MEASURED, mean="0.1"))["own-or-be-eaten"]
     assert busy.verdict is Verdict.HOLDS and idle.verdict is Verdict.FAILS
     assert "cheaper than 0 of" in idle.why
-    nothing = checked(replace(FACTS, usage=Usage()))
+    nothing = checked(replace(FACTS, measured=None))
     assert nothing["own-or-be-eaten"].verdict is Verdict.UNCHECKED
     assert nothing["open-against-closed"].verdict is Verdict.UNCHECKED
 
@@ -148,10 +174,10 @@ def test_what_no_box_can_measure_is_taken_from_whoever_knows() -> None:
     for given, verdict in (("100", Verdict.HOLDS), ("120", Verdict.FAILS)):
         found = checked(replace(FACTS, given={key: Decimal(given)}))["hardware-price-performance"]
         assert found.verdict is verdict
-    unmeasured = replace(FACTS, given={key: Decimal(100)}, capacity_calls=None)
+    unmeasured = replace(facts_of(MEASURED, capacity=None), given={key: Decimal(100)})
     assert checked(unmeasured)["hardware-price-performance"].verdict is Verdict.UNCHECKED
     # 20 turns for 400 joules.
-    metered = replace(FACTS, usage=replace(MEASURED, energy_j=400.0))
+    metered = facts_of(replace(MEASURED, energy_j=400.0))
     key = "turns_per_joule_a_year_ago"
     assert checked(metered)["energy-efficiency"].verdict is Verdict.UNCHECKED
     for given, verdict in (("0.03", Verdict.HOLDS), ("0.04", Verdict.FAILS)):
@@ -164,3 +190,25 @@ def test_the_agents_price_stands_beside_this_boxs() -> None:
     # 3.60 an hour by two calls, and the trunk.
     assert found.inputs["this_box_usd_per_min"] == Decimal("0.0332")
     assert "this box: 0.0332" in found.why
+
+
+def test_each_call_is_billed_by_itself() -> None:
+    """Three calls of 20 s are three minutes to Twilio, and none reads another's words again."""
+    usage = Usage(call_s=20.0, telephony_s=20.0, audio_in_s=10.0, audio_heard_s=10.0, turns=1)
+    facts = facts_of(usage, usage, usage, mean="0.2")
+    name = "OpenAI Realtime, Twilio"
+    assert facts.measured is not None
+    only = replace(facts.measured, rented={name: facts.measured.rented[name]})
+    found = checked(replace(facts, measured=only))["own-or-be-eaten"]
+    # 100 tokens heard at 32 a million and 200 said at 64, in each.
+    assert found.inputs["cheapest_rented_usd"] == 3 * (Decimal("0.0085") + Decimal("0.016"))
+    # 3.60 an hour by 0.2 calls for a minute, and the trunk.
+    assert found.inputs["owned_usd"] == pytest.approx(Decimal("0.3") + Decimal("0.0032"))
+
+
+def test_joules_are_counted_call_by_call() -> None:
+    """One call's were counted and the other's are by the power model: 20 W for 40 s of work."""
+    row = BOX.hardware.model_copy(update={"watts_busy": Decimal(40)})
+    facts = facts_of(replace(MEASURED, energy_j=400.0), MEASURED, box=replace(BOX, hardware=row))
+    found = checked(facts)["energy-efficiency"]
+    assert found.inputs["turns_per_joule"] == Decimal(40) / 1200
