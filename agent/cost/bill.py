@@ -9,15 +9,17 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
+from pydantic import ValidationError
+
 from agent.capacity import places_of
 from agent.config import Config
 from agent.cost.breakdown import CostBreakdown
 from agent.cost.owned import MARGINAL, Box, Share, View, energy_is_modelled, owned_cost
 from agent.cost.price_book import PriceBook, stale
-from agent.cost.price_row import Price, Row
+from agent.cost.price_row import Hardware, Price, Row
 from agent.cost.rented import rented_costs
 from agent.cost.utilisation import Utilisation
-from agent.sections import CostConfig, is_loopback
+from agent.sections import ConfigError, CostConfig, is_loopback
 from agent.usage import Usage
 
 log = logging.getLogger(__name__)
@@ -148,23 +150,35 @@ class Bill:
 
 
 def box_of(book: PriceBook, cost: CostConfig) -> Box:
-    """The box of the settings: a row of the book, and what differs from it. Raises ConfigError."""
+    """The box of the settings: a row of the book, and what differs from it. Raises ConfigError.
+
+    A purchase takes the place of the row's rent, and rent that of its purchase.
+    """
     given = cost.model_dump(exclude_none=True)
 
     def over(*names: str) -> dict[str, Any]:
         return {name: given[name] for name in names if name in given}
 
-    hardware = book.hardware_row(cost.hardware).model_copy(
-        update=over(
-            "purchase_usd",
-            "years",
-            "usd_per_hour",
-            "operations_usd_per_month",
-            "colocated",
-            "watts_idle",
-            "watts_busy",
-        )
+    changes = over(
+        "purchase_usd",
+        "years",
+        "usd_per_hour",
+        "operations_usd_per_month",
+        "colocated",
+        "watts_idle",
+        "watts_busy",
     )
+    row = book.hardware_row(cost.hardware).model_dump()
+    if "purchase_usd" in changes:
+        row["usd_per_hour"] = None
+    elif "usd_per_hour" in changes:
+        row["purchase_usd"] = None
+    try:
+        hardware = Hardware.model_validate({**row, **changes})
+    except ValidationError as error:
+        # Each key by itself was checked with the settings; what is left are rules of rows.
+        said = "; ".join(str(each["ctx"]["error"]) for each in error.errors() if "ctx" in each)
+        raise ConfigError(f"[cost], over {cost.hardware!r}: {said}") from error
     return Box(
         name=cost.hardware,
         hardware=hardware,

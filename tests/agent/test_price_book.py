@@ -150,3 +150,27 @@ def test_settings_win_over_the_row() -> None:
         box_of(book, CostConfig(hardware="runpod-h20"))
     with pytest.raises(ConfigError, match=r"`trunk` in \[cost\]: no price named"):
         box_of(book, CostConfig(trunk="none"))
+
+
+def test_a_purchase_replaces_the_rows_rent_and_rent_its_purchase() -> None:
+    book = PriceBook.load()
+    given = {"purchase_usd": Decimal(35_040), "years": Decimal(4)}
+    bought = box_of(book, CostConfig(hardware="runpod-h200", **given))
+    assert bought.hardware.capital_usd_per_hour == 1
+    rented = box_of(book, CostConfig(hardware="h200-card", usd_per_hour=Decimal(3)))
+    assert rented.hardware.capital_usd_per_hour == 3 and rented.hardware.purchase_usd is None
+    assert box_of(book, CostConfig(purchase_usd=Decimal(876))).hardware.years == 4
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"purchase_usd": 1, "years": 1, "usd_per_hour": 1}, "give one of the two"),
+        ({"hardware": "runpod-h200", "purchase_usd": 1}, "`purchase_usd` goes with `years`"),
+        ({"watts_busy": 5}, "`watts_busy` is under `watts_idle`"),
+    ],
+)
+def test_settings_are_held_to_the_rules_of_rows(settings: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError, match=r"\[cost\], over") as told:
+        box_of(PriceBook.load(), CostConfig.model_validate(settings))
+    assert said in str(told.value)
