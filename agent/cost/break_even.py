@@ -4,8 +4,10 @@
     rented $ a month = minutes x rented $ a minute
 
 A box is bought whole, so the number of boxes climbs in steps; within one box the two lines cross
-once, at ``fixed / (rented - marginal)`` minutes. Where that is more than a box can carry, owning
-loses on one box, and as every further one costs the same, on any number of them.
+once, at ``fixed / (rented - marginal)`` minutes, and n boxes cost the same as renting at n times
+that. Where it is more than half of what a box carries, the first minutes of a second box are dearer
+than rented ones again. Where it is more than all of that, owning loses on one box, and as every
+further one costs the same, on any number of them.
 """
 
 import math
@@ -83,7 +85,8 @@ class BreakEven:
     utilisation: Decimal | None = None
     """Of the box's capacity that these minutes are, 0 to 1."""
     why: str = ""
-    """What is missing, by how much owning loses, or why its minutes are a lower bound."""
+    """What is missing, by how much owning loses, why its minutes are a lower bound, or what further
+    boxes need."""
 
 
 def break_even(box: OwnedBox, stack: str, rented_usd_per_min: Decimal | None) -> BreakEven:
@@ -114,8 +117,11 @@ def break_even(box: OwnedBox, stack: str, rented_usd_per_min: Decimal | None) ->
             f"{minutes:,.0f}"
         )
         return BreakEven(box.name, stack, rented, Verdict.RENT, why=why)
-    bound = f"at least, for the price leaves out {box.leaves_out}" if box.leaves_out else ""
-    return BreakEven(box.name, stack, rented, Verdict.OWN, minutes, minutes / most, bound)
+    said = [f"at least, for the price leaves out {box.leaves_out}"] if box.leaves_out else []
+    if 2 * minutes > most:
+        said.append(f"with more boxes as long as each is {minutes / most:.0%} busy")
+    why = "; ".join(said)
+    return BreakEven(box.name, stack, rented, Verdict.OWN, minutes, minutes / most, why)
 
 
 def sentence(found: BreakEven) -> str:

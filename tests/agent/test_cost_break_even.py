@@ -88,3 +88,15 @@ def test_a_price_that_leaves_something_out_is_a_lower_bound() -> None:
     found = break_even(card, "rented", Decimal("0.076"))
     assert found.minutes_per_month == 10_000 and "at least" in found.why
     assert "at least, for the price leaves out the server around the card" in sentence(found)
+
+
+def test_a_box_that_is_more_than_half_full_by_then_does_not_win_from_there_on() -> None:
+    """10,000 minutes of 16,000: a second box's first minutes are dearer than rented ones."""
+    small = replace(BOX, concurrent_calls=Decimal(16_000) / 43_800)
+    found = break_even(small, "rented", Decimal("0.076"))
+    assert (
+        found.verdict is Verdict.OWN and found.why == "with more boxes as long as each is 62% busy"
+    )
+    just_over = small.usd_per_month(Decimal(17_000))
+    assert just_over is not None and just_over > Decimal("0.076") * 17_000
+    assert break_even(BOX, "rented", Decimal("0.076")).why == ""
