@@ -51,8 +51,14 @@ class Bill:
         rows: dict[str, Row] = {
             f"hardware {box.name}": box.hardware,
             "electricity": box.electricity,
+            f"price {cost.trunk}": book.prices[cost.trunk],
+            f"price {cost.trunk_outbound}": outbound,
             **book.rows_of_stacks(),
         }
+        if box.hardware.colocated:
+            rows["colocation"] = box.colocation
+        if cost.llm_endpoint is not None:
+            rows[f"price {cost.llm_endpoint}"] = book.prices[cost.llm_endpoint]
         if old := stale(rows, today or datetime.now(UTC).date()):
             log.warning("check these prices (`book` in [cost] names a file): %s", "; ".join(old))
         places = places_of(config)

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from datetime import UTC, date, datetime
 
 from rich.console import Console
 
@@ -15,7 +16,8 @@ from agent.cost.break_even_tables import (
 )
 from agent.cost.comparison import Comparison, compare
 from agent.cost.left_out import left_out
-from agent.cost.price_book import find
+from agent.cost.price_book import PriceBook, find, stale
+from agent.cost.price_row import Row
 
 
 def run(args: argparse.Namespace, asked: Asked) -> int:
@@ -34,7 +36,7 @@ def run(args: argparse.Namespace, asked: Asked) -> int:
         print(f"offhook: --blocking: {error}", file=sys.stderr)
         return 2
     note = left_out(asked.config, asked.bill.box.hardware)
-    _print(found, note)
+    _print(found, note, old_rows(asked.bill.book, datetime.now(UTC).date()))
     if args.png is not None:
         from agent.cost.chart import draw
 
@@ -48,13 +50,21 @@ def run(args: argparse.Namespace, asked: Asked) -> int:
     return 0
 
 
-def _print(found: Comparison, note: str) -> None:
+def old_rows(book: PriceBook, today: date) -> list[str]:
+    """Of other hardware and the place it stands in; those of this box are warned of before."""
+    rows: dict[str, Row] = {f"hardware {name}": row for name, row in book.hardware.items()}
+    return stale({**rows, "colocation": book.colocation}, today)
+
+
+def _print(found: Comparison, note: str, old: list[str]) -> None:
     console = Console(soft_wrap=not sys.stdout.isatty())
     name = found.here.box.name
     console.print(break_even_table([each for each in found.crossings if each.box == name]))
     if found.swings:
         console.print(sensitivity_table(found.against, found.swings))
     console.print(hardware_table(found.others, found.rates))
+    if old:
+        console.print(f"Check these rows: {'; '.join(old)}.", markup=False, highlight=False)
     if any(each.concurrent_calls is None for each in found.others):
         console.print(
             "How many calls at once other hardware carries was not measured, and nobody's figure "

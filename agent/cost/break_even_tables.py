@@ -1,5 +1,6 @@
 """How a break-even is shown: tables, a sentence about traffic, and JSON."""
 
+import math
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -93,11 +94,16 @@ def traffic_sentence(traffic: Traffic, fleet: Fleet | None, here: Scenario, bloc
     if fleet is None:
         return f"{said} How many a box carries is not known: offhook bench capacity, or --carries."
     boxes = "1 box" if fleet.boxes == 1 else f"{fleet.boxes} boxes"
+    wait = (
+        f"on average {fleet.mean_wait_s:.1f} s"
+        if math.isfinite(fleet.mean_wait_s)
+        else "without end"
+    )
     return (
         f"{said} At {blocking:.1%} refused (Erlang B) that takes {boxes} of "
         f"{here.concurrent_calls} calls at once: {fleet.idle_busy_hour:.0%} idle in the busy hour, "
         f"{fleet.idle:.1%} over all. Were callers to hold the line instead (Erlang C), "
-        f"{fleet.waiting:.1%} would wait, on average {fleet.mean_wait_s:.1f} s."
+        f"{fleet.waiting:.1%} would wait, {wait}."
     )
 
 
@@ -171,7 +177,8 @@ def _fleet_json(fleet: Fleet, blocking: float) -> dict[str, Any]:
         "lines": fleet.lines,
         "blocked": fleet.blocked,
         "waiting": fleet.waiting,
-        "mean_wait_s": fleet.mean_wait_s,
+        # JSON has no infinity: null is a wait without end.
+        "mean_wait_s": fleet.mean_wait_s if math.isfinite(fleet.mean_wait_s) else None,
         "idle_busy_hour": fleet.idle_busy_hour,
         "idle": fleet.idle,
     }

@@ -39,6 +39,8 @@ def run(args: argparse.Namespace, asked: Asked) -> int:
     match args.format:
         case "focus":
             print(focus_csv(asked.records, asked.bill, view, together.mean_calls), end="")
+            if missing := _missing(made.total, view):
+                print(f"offhook: {missing}", file=sys.stderr)
         case "csv":
             print(stacks_csv(rows) if by_stack else groups_csv(made), end="")
         case "json":
@@ -119,6 +121,17 @@ def _cells(group: Group, view: View) -> list[Any]:
         "-" if group.value_usd is None else dollars(group.value_usd, 2),
         "-" if group.value_usd is None else dollars(group.net_usd(view), 2),
     ]
+
+
+def _missing(total: Group, view: View) -> str:
+    """What has no row in FOCUS, which has no word for unknown; empty where nothing is missing."""
+    cost = total.measured.owned.get(view)
+    if cost is None:
+        return f"there are no rows: what this box costs {view.value} was not measured"
+    unknown = [line.replace("_", " ") for line, usd in cost.lines_usd.items() if usd is None]
+    if not unknown:
+        return ""
+    return f"this is not the whole bill: not known, and left out: {', '.join(unknown)}"
 
 
 def _print(made: Report, rows: list[StackRow], view: View, note: str, *, by_stack: bool) -> None:

@@ -265,3 +265,53 @@ def test_a_stack_of_ones_own_stands_among_the_others(cost: Cost, tmp_path: Path)
     assert stacks["On request"]["usd"] is None and body["stacks"][-1]["name"] == "On request"
     status, out, _ = cost("break-even", "--carries", "4")
     assert status == 0 and "The price of 1 more is not known" in out
+
+
+def test_an_old_trunk_is_warned_of_though_no_stack_has_it(
+    cost: Cost, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "own.toml").write_text(
+        "[price.line]\nvendor = 'Us'\nwhat = 'line'\nunit = 'telephony_min'\nusd = '0.002'\n"
+        "source = 'ours'\nas_of = 2020-01-01\n"
+    )
+    (tmp_path / "offhook.toml").write_text('[cost]\nbook = "own.toml"\ntrunk = "line"\n')
+    assert cost("claims")[0] == 0
+    assert "price line is of 2020-01-01" in caplog.text
+
+
+@pytest.mark.usefixtures("recorded")
+def test_old_rows_of_other_hardware_are_named_where_they_are_compared(
+    cost: Cost, tmp_path: Path
+) -> None:
+    (tmp_path / "own.toml").write_text("[hardware.runpod-h200]\nas_of = 2020-01-01\n")
+    (tmp_path / "offhook.toml").write_text('[cost]\nbook = "own.toml"\n')
+    assert "hardware runpod-h200 is of 2020-01-01" in cost("break-even")[1]
+
+
+@pytest.mark.usefixtures("recorded")
+def test_focus_says_what_it_leaves_out(cost: Cost, monkeypatch: pytest.MonkeyPatch) -> None:
+    focus = ("report", "--format", "focus")
+    assert cost(*focus)[2] == ""
+    _, out, error = cost(*focus, "--view", "capacity")
+    assert out.count("\n") == 1 and "at capacity was not measured" in error
+    monkeypatch.setenv("OFFHOOK_COST__HARDWARE", "l4-card")
+    _, out, error = cost(*focus)
+    assert "Telephone line" in out and "not the whole bill" in error and "idle" in error
+
+
+def test_a_wait_without_end_is_json(cost: Cost, tmp_path: Path) -> None:
+    """Two calls at once for the whole hour, and lines for one."""
+    store = CallStore(tmp_path / "calls.sqlite3")
+    for name in ("a", "b"):
+        end = MONDAY + timedelta(hours=1)
+        usage = Usage(call_s=3600.0)
+        store.end_call(
+            CallRecord(name, MONDAY, "webrtc", "", "Joe", ended_at=end, cause="x", usage=usage)
+        )
+    assert store.flush(LIMIT_S)
+    store.close(LIMIT_S)
+    file = tmp_path / "break-even.json"
+    said = cost("break-even", "--carries", "1", "--blocking", "0.9", "--json", str(file))[1]
+    assert "100.0% would wait, without end" in said
+    assert "Infinity" not in file.read_text()
+    assert json.loads(file.read_text())["fleet"]["mean_wait_s"] is None
