@@ -129,6 +129,8 @@ class Call:
         self.rate_out_hz = rate_out_hz
         self.dialogue = Dialogue(config.agent.persona)
         self.conversation = engines.llm.open()
+        self._conversations = [self.conversation]
+        """With each model that answered."""
         self.guessing = Guessing(
             engines, self.conversation, sampling_of(config), self._count_discarded
         )
@@ -197,7 +199,7 @@ class Call:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=2 * COUNT_LIMIT_S)
         # Read ahead of an answer that never came.
-        unbilled_s = max(0.0, self.conversation.busy_s - self._usage.llm_busy_s)
+        unbilled_s = max(0.0, self._llm_busy_s - self._usage.llm_busy_s)
         self._usage += Usage(llm_busy_s=unbilled_s, llm_wasted_s=unbilled_s)
 
     async def end(self, cause: HangupCause) -> None:
@@ -250,9 +252,14 @@ class Call:
         return {
             "turn_taking": usage.turn_busy_s,
             "stt": usage.stt_busy_s,
-            "llm": max(usage.llm_busy_s, self.conversation.busy_s),
+            "llm": max(usage.llm_busy_s, self._llm_busy_s),
             "tts": usage.tts_busy_s + speech_s,
         }
+
+    @property
+    def _llm_busy_s(self) -> float:
+        """Seconds of the models that answered, of what was read ahead too."""
+        return sum(each.busy_s for each in self._conversations)
 
     @property
     def _machine(self) -> Usage:
@@ -273,6 +280,7 @@ class Call:
         conversation, before = llm.open(), self.conversation
         self.guessing.drop()
         self.conversation = conversation
+        self._conversations.append(conversation)
         self.guessing = Guessing(
             self.engines, conversation, sampling_of(self.config), self._count_discarded
         )

@@ -152,3 +152,11 @@ async def test_a_caller_who_hangs_up_leaves_nothing_that_counts_as_used(bench: B
     assert usage.turn_busy_s == pytest.approx(usage.turn_wasted_s)
     # What was read ahead of an answer that never came is counted, too.
     assert (usage.llm_busy_s, usage.llm_wasted_s) == (LLM_S, LLM_S)
+
+
+async def test_what_a_model_read_that_another_took_over_from_counts_too(bench: Bench) -> None:
+    async with bench.hearing_on():
+        bench.call.change_model(cast(Any, SimpleNamespace(open=Silent)))
+        await bench.call.end(HangupCause.CALLER_HUNG_UP)
+    usage = bench.call.usage
+    assert (usage.llm_busy_s, usage.llm_wasted_s) == (2 * LLM_S, 2 * LLM_S)
