@@ -93,7 +93,8 @@ class Supervisor:
     ) -> None:
         settings = config.workers
         token = config.server.token.get_secret_value() if config.server.token else ""
-        self._environ = {**environ, **share_of(config)}
+        shared_by = {"OFFHOOK_WORKERS__SHARED_BY": str(max(1, settings.count))}
+        self._environ = {**environ, **share_of(config), **shared_by}
         self._reserve = settings.reserve
         self._records = records_source(config.records, environ)
         self._status = status_file(config)

@@ -31,6 +31,8 @@ class WorkersConfig(Section):
     """The edge's folder (``EDGE_FOLDER``)."""
     status: Path | None = None
     """JSON file that says how the workers are; None: ``workers.json`` beside the records."""
+    shared_by: Annotated[int, Field(ge=1, le=64)] = 1
+    """Told to each worker: how many take calls on this box, and share what it costs."""
     hang_s: Positive = 30
     """A worker that says nothing for this long is killed and started again."""
 

@@ -35,6 +35,8 @@ class Bill:
     """What a minute of a call that the box places costs; None: as of those it takes."""
     capacity_calls: int | None = None
     """Calls at once that `offhook bench capacity` found this box to carry; None: not measured."""
+    processes: int = 1
+    """How many take calls on the box, as many as this one each; `utilisation` is this one's."""
     utilisation: Utilisation = field(default_factory=lambda: Utilisation(time.monotonic()))
     now_s: Callable[[], float] = time.monotonic
 
@@ -67,14 +69,18 @@ class Bill:
             box,
             outbound_trunk=outbound,
             capacity_calls=places.calls if places.source == "measured" else None,
+            processes=config.workers.shared_by,
         )
 
     def shares(self, mean_calls: Decimal | None = None) -> dict[View, Share | None]:
         """Every view's share of the box; None where what it needs was not measured.
 
-        ``mean_calls``: calls at once on average; None takes what this process has seen.
+        ``mean_calls``: calls at once on average; None takes what this process has seen, times the
+        processes that share the box.
         """
-        mean = mean_calls or self.utilisation.mean_calls(self.now_s())
+        mean = mean_calls
+        if not mean and (own := self.utilisation.mean_calls(self.now_s())) is not None:
+            mean = own * self.processes
         capacity = self.capacity_calls
         return {
             View.MARGINAL: MARGINAL,

@@ -14,6 +14,7 @@ from agent.config import Config, ConfigError, load_config
 from agent.cost.bill import Bill
 from agent.cost.owned import Share, View
 from agent.sections import DEFAULT_CALLS
+from agent.supervisor import Supervisor
 from agent.usage import Usage
 
 
@@ -128,6 +129,13 @@ def test_workers_share_what_was_measured(tmp_path: Path) -> None:
     assert shares("3") == {"OFFHOOK_CALLS__MAX_CALLS": "2"}
     assert shares("9") == {"OFFHOOK_CALLS__MAX_CALLS": "1"}
     assert shares("1") == {}
+
+
+def test_each_worker_is_told_how_many_share_the_box(tmp_path: Path) -> None:
+    given = {"OFFHOOK_HOME": str(tmp_path), "OFFHOOK_WORKERS__COUNT": "3"}
+    supervisor = Supervisor(load_config(None, given), given, ["worker"])
+    told = load_config(None, supervisor._plans[1].environ(supervisor._environ)).workers
+    assert (told.count, told.shared_by) == (0, 3)
 
 
 @pytest.mark.parametrize("value", ["0", "10001", "many", "2.5", ""])

@@ -318,6 +318,16 @@ def test_the_bill_of_a_box_that_has_been_busy() -> None:
     assert [each["calls"] for each in shown["views"]] == [None, 0.5, 8.0]
 
 
+def test_workers_share_what_the_box_costs() -> None:
+    """Four workers with half a call each: two calls pay for the box, not four times half a call."""
+    bill = Bill(SHIPPED, BOX, processes=4, utilisation=Utilisation(0.0), now_s=lambda: 7200.0)
+    bill.utilisation.began(3600.0)
+    assert bill.shares()[View.UTILISATION] == at(View.UTILISATION, 2)
+    assert bill.shares(Decimal(3))[View.UTILISATION] == at(View.UTILISATION, 3)
+    worker = Config.model_validate({"workers": {"shared_by": 4}})
+    assert (Bill.load(worker).processes, Bill.load(Config()).processes) == (4, 1)
+
+
 def test_a_call_that_the_box_places_pays_its_own_line() -> None:
     dear = TRUNK.model_copy(update={"usd": Decimal("0.5")})
     bill = Bill(SHIPPED, BOX, outbound_trunk=dear)
