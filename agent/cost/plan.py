@@ -8,7 +8,7 @@ shown apart, and added up only where somebody asks for that.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,8 @@ class Training:
         place = months_between(self.paid, month)
         if not 0 <= place < self.months:
             return Decimal(0)
-        part = (self.cost_usd / self.months).quantize(Decimal("0.01"))
+        # Down, so that nothing is owed back in the last month.
+        part = (self.cost_usd / self.months).quantize(Decimal("0.01"), ROUND_FLOOR)
         if place < self.months - 1:
             return part
         # What rounding left over.
