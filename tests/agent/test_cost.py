@@ -216,6 +216,16 @@ def test_a_minute_on_the_assembled_stack() -> None:
     assert costs["Telnyx Voice AI, Llama 3.1 8B"].lines_usd["llm"] == Decimal("0.001287")
 
 
+def test_the_cheapest_parts_are_the_cheapest_of_the_book() -> None:
+    stack = SHIPPED.stacks["Cheapest parts"]
+    units = {"telephony": "telephony_min", "stt": "audio_min", "llm": "tokens", "tts": "kchar"}
+    for part, unit in units.items():
+        alike = [price for price in SHIPPED.prices.values() if price.unit == unit]
+        costs = [usd for price in alike if (usd := price_usd(A_MINUTE, price)) is not None]
+        (name,) = stack[part]
+        assert price_usd(A_MINUTE, SHIPPED.prices[name]) == min(costs), part
+
+
 def test_speech_to_speech_reads_the_conversation_again() -> None:
     """30 s in (300 tokens at 32 a million) and 20 s out (400 at 64), and in each of two turns
     half of these 700 from the cache (350 at 0.4)."""
