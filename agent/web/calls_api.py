@@ -18,6 +18,7 @@ from agent.outbound import MAX_ANSWER_LIMIT_S, Outbound
 from agent.placed_call import CallRequest, PlacedCall
 from agent.records.record import CallRecord, TurnRecord, to_text
 from agent.web.body import read_body
+from agent.web.long_answer import long_answer
 from telephony.trunk import DialRefused, Fault
 
 BODY_LIMIT_BYTES = 4 * 1024
@@ -89,18 +90,17 @@ def calls_routes(box: Box) -> APIRouter:
     @routes.get("/calls/{call_id}/turns")
     async def turns(call_id: str) -> Response:
         """The record of any call, under way or over, and its turns so far."""
-        found = await asyncio.to_thread(box.store.call, call_id)
-        if found is None or found[0].call_id != call_id:
-            return _error(404, f"this box has no record of a call {call_id[:40]!r}")
-        call, turns = found
-        now = datetime.now(UTC)
-        return JSONResponse(
-            {
-                "call": call.to_json(),
-                "turns": turns_json(call, turns, now, time.monotonic()),
-                "now": to_text(now),
-            }
-        )
+
+        def found() -> Response:
+            known = box.store.call(call_id)
+            if known is None or known[0].call_id != call_id:
+                return _error(404, f"this box has no record of a call {call_id[:40]!r}")
+            call, turns = known
+            now = datetime.now(UTC)
+            told = turns_json(call, turns, now, time.monotonic())
+            return long_answer({"call": call.to_json(), "turns": told, "now": to_text(now)})
+
+        return await asyncio.to_thread(found)
 
     @routes.delete("/calls/{call_id}")
     async def hang_up(call_id: str) -> Response:

@@ -51,6 +51,10 @@ class LiveCalls:
         followed = self._followed.get(call_id)
         return followed.call if followed else None
 
+    def names(self) -> frozenset[str]:
+        """The calls under way."""
+        return frozenset(self._followed)
+
     def snapshots(self) -> "list[LiveCall]":
         """What stands at this moment, the longest call first."""
         # A call whose task failed was never told to have ended.

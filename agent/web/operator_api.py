@@ -21,6 +21,7 @@ from agent.supervisor import status_file
 from agent.web.box_state import box_state, weights_of
 from agent.web.cost_history import DIMENSIONS, LINE, CostHistory
 from agent.web.fleet_state import fleet_now
+from agent.web.long_answer import long_answer
 from agent.web.memory import read_memory
 from agent.web.periods import Length, TooMany, length_for
 from agent.web.shown_settings import shown
@@ -90,7 +91,7 @@ def operator_routes(box: Box) -> APIRouter:
         readers.waiting += 1
         try:
             async with readers.lock:
-                return JSONResponse(await asyncio.to_thread(_costs, box, asked))
+                return await asyncio.to_thread(lambda: long_answer(_costs(box, asked)))
         except TooMany as error:
             return _error(400, str(error))
         except StoreError as error:

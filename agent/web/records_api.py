@@ -20,6 +20,7 @@ from agent.records.record import CallRecord, EventRecord, to_text
 from agent.records.schema import StoreError
 from agent.web.calls_api import turns_json
 from agent.web.live_calls import LiveCalls
+from agent.web.long_answer import long_answer
 from agent.web.waveform import NoRecording, duration_s, read_waveform
 
 PAGE_LIMIT = 200
@@ -70,6 +71,10 @@ class Place:
         moment = datetime.fromisoformat(at)
         if moment.tzinfo is None:
             raise ValueError("a moment without a time zone")
+        try:
+            moment.astimezone(UTC) + TICK
+        except OverflowError:
+            raise ValueError("a moment at the end of all time") from None
         return cls(moment, call_id)
 
 
@@ -97,19 +102,23 @@ def records_routes(box: Box) -> APIRouter:
             return _error(400, _mistakes(error))
         except ValueError:
             return _error(400, "`before` must be `next` of the page before")
+        under_way = live.names()
+
+        def found() -> Response:
+            calls, following = page_of(_source(box), asked, place)
+            return long_answer(
+                {
+                    "calls": [{**row_of(c), "live": c.call_id in under_way} for c in calls],
+                    "next": None if following is None else str(following),
+                    "failing": box.store.failing,
+                    "now": to_text(datetime.now(UTC)),
+                }
+            )
+
         try:
-            found, following = await asyncio.to_thread(page_of, _source(box), asked, place)
+            return await asyncio.to_thread(found)
         except StoreError as error:
             return _error(503, str(error))
-        rows = [{**row_of(call), "live": live.find(call.call_id) is not None} for call in found]
-        return JSONResponse(
-            {
-                "calls": rows,
-                "next": None if following is None else str(following),
-                "failing": box.store.failing,
-                "now": to_text(datetime.now(UTC)),
-            }
-        )
 
     @routes.get("/calls/{call_id}")
     async def call(call_id: str) -> Response:
@@ -125,7 +134,8 @@ def records_routes(box: Box) -> APIRouter:
         if running is not None:
             usage, outbound = running.usage, running.origin.direction == "outbound"
             cost = await asyncio.to_thread(running.bill.to_json, usage, outbound=outbound)
-        return JSONResponse({**found, "live": running is not None, "cost": cost})
+        whole = {**found, "live": running is not None, "cost": cost}
+        return await asyncio.to_thread(long_answer, whole)
 
     @routes.get("/calls/{call_id}/peaks")
     async def peaks(call_id: str, stretches: int = 900) -> Response:

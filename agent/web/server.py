@@ -28,6 +28,7 @@ from agent.web.carriers import WEBHOOKS, carrier_routes
 from agent.web.control_api import control_routes
 from agent.web.listener import listen
 from agent.web.login import Access
+from agent.web.long_answer import long_answer
 from agent.web.metrics_api import metrics_routes
 from agent.web.operator_api import operator_routes
 from agent.web.records_api import records_routes
@@ -102,10 +103,13 @@ def make_app(box: Box) -> FastAPI:
             return _error(503, str(error), error.headers)
 
     @app.get("/api/calls")
-    async def calls(limit: int = 20) -> dict[str, object]:
-        records = await asyncio.to_thread(box.store.recent_calls, max(1, min(limit, 500)))
-        now = to_text(datetime.now(UTC))
-        return {"calls": [record.to_json() for record in records], "now": now}
+    async def calls(limit: int = 20) -> Response:
+        def found() -> Response:
+            records = box.store.recent_calls(max(1, min(limit, 500)))
+            now = to_text(datetime.now(UTC))
+            return long_answer({"calls": [record.to_json() for record in records], "now": now})
+
+        return await asyncio.to_thread(found)
 
     app.include_router(access.routes())
     app.include_router(records_routes(box))

@@ -141,6 +141,7 @@ async def test_only_calls_that_are_as_asked_for_are_listed(http: httpx2.AsyncCli
         ("colour=red", "colour"),
         ("before=nowhere", "`before` must be `next`"),
         ("before=2026-01-02T03:04:05~x", "`before` must be `next`"),
+        ("before=9999-12-31T23:59:59.999999%2B00:00~x", "`before` must be `next`"),
         (f"caller={'9' * 300}", "caller"),
     ],
 )
