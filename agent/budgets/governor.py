@@ -85,7 +85,7 @@ class Governor:
         self._reading = True
 
     def standings(self, now: datetime) -> list[Standing]:
-        """Every account of the periods that ``now`` lies in."""
+        """Every account of the periods that ``now`` lies in; on any thread."""
         return self._ledger.all_standings(now)
 
     # -- the gate

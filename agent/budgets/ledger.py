@@ -155,8 +155,10 @@ class Ledger:
     def all_standings(self, now: datetime) -> list[Standing]:
         """Every account of the periods that ``now`` lies in, the most spent of a budget first.
 
-        A budget of the box, and what ``only`` names, is there before anything was spent.
+        A budget of the box, and what ``only`` names, is there before anything was spent. May be
+        asked on any thread: with tens of thousands of callers it takes half a second.
         """
+        spent = self._spent.copy()
         found = []
         for budget in self._budgets.values():
             start = starts_at(now, budget.period, budget.time_zone)
@@ -164,12 +166,11 @@ class Ledger:
             accounts = {Account(budget.name, subject, start) for subject in named}
             accounts |= {
                 account
-                for account in self._spent
+                for account in spent
                 if account.budget == budget.name and account.starts_at == start
             }
             standings = [
-                Standing(budget, account, self._spent.get(account, Decimal(0)))
-                for account in accounts
+                Standing(budget, account, spent.get(account, Decimal(0))) for account in accounts
             ]
             found += sorted(standings, key=lambda each: (-each.spent, each.account.subject))
         return found

@@ -1,5 +1,6 @@
 """How the budgets stand: ``GET /api/budgets``."""
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,8 +20,8 @@ def budgets_routes(box: Box) -> APIRouter:
     @routes.get("/budgets")
     async def budgets(limit: int = 100) -> dict[str, Any]:
         """Every account of the periods under way, the most spent of a budget first."""
-        now = datetime.now(UTC)
-        standings = [] if box.budgets is None else box.budgets.standings(now)
+        now, held = datetime.now(UTC), box.budgets
+        standings = [] if held is None else await asyncio.to_thread(held.standings, now)
         shown = standings[: max(1, min(limit, LIST_LIMIT))]
         return {
             "budgets": [standing.to_json() for standing in shown],

@@ -25,12 +25,13 @@ def metrics_routes(box: Box) -> APIRouter:
         # Read on the loop that changes it, in a millisecond; written beside it.
         counts = calls.counts()
         now = [*places_of(box), *engines_of(box), *money_of(box)]
-        if box.budgets is not None:
-            now += budgets_of(box.budgets.standings(datetime.now(UTC)))
+        budgets = box.budgets
         accept = request.headers.get("Accept", "")
 
         def write() -> tuple[bytes, str]:
-            return written([*(each.family() for each in counts), *now, *process_of()], accept)
+            standings = [] if budgets is None else budgets.standings(datetime.now(UTC))
+            families = [*(each.family() for each in counts), *now, *budgets_of(standings)]
+            return written([*families, *process_of()], accept)
 
         body, content_type = await asyncio.to_thread(write)
         return Response(body, headers={"Content-Type": content_type})
