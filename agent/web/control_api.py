@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from agent.box import Box
 from agent.pipeline import CallRun, CannotDo
@@ -24,6 +24,13 @@ log = logging.getLogger(__name__)
 
 BODY_LIMIT_BYTES = 4 * 1024
 MOST_USD = Decimal(10**9)
+PLACES_USD = 9
+Usd = Annotated[
+    Decimal,
+    Field(ge=-MOST_USD, le=MOST_USD, decimal_places=PLACES_USD),
+    # Written out, the exponent of a 0 may fill the memory.
+    AfterValidator(lambda usd: usd or Decimal(0)),
+]
 
 
 class Transfer(BaseModel):
@@ -59,7 +66,7 @@ class Outcome(BaseModel):
 
     outcome: Annotated[str, Field(max_length=80)]
     """Empty takes back what was said."""
-    value_usd: Annotated[Decimal, Field(ge=-MOST_USD, le=MOST_USD)] | None = None
+    value_usd: Usd | None = None
 
 
 Body = TypeVar("Body", bound=BaseModel)

@@ -124,6 +124,13 @@ async def test_the_api_says_it_after_the_call(tmp_path: Path) -> None:
     assert [event.detail["outcome"] for event in told_of] == ["resolved", "sold"]
 
 
+async def test_an_exponent_of_nothing_fills_no_record(tmp_path: Path) -> None:
+    async with served(tmp_path) as site:
+        for nothing in ("0E-99999999", "-0E+99999999"):
+            status, told = await site.say("abc123", outcome="resolved", value_usd=nothing)
+            assert (status, told["value_usd"]) == (200, "0")
+
+
 @pytest.mark.parametrize(
     ("call_id", "fields", "status", "message"),
     [
@@ -135,6 +142,7 @@ async def test_the_api_says_it_after_the_call(tmp_path: Path) -> None:
         ("abc123", {"outcome": "x", "value_usd": "a lot"}, 400, "`value_usd`"),
         ("abc123", {"outcome": "x", "worth": 3}, 400, "`worth`"),
         ("abc123", {"outcome": "x", "value_usd": 1e300}, 400, "`value_usd`"),
+        ("abc123", {"outcome": "x", "value_usd": "1E-99999999"}, 400, "`value_usd`"),
     ],
 )
 async def test_the_api_refuses(
