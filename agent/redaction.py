@@ -72,7 +72,8 @@ _SCANNER = re.compile(
     r"|(?<!\w)\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?)?(?![\w-])"
     r"|(?<!\w)\d{1,2}:\d\d(?::\d\d(?:[.,]\d+)?)?(?!\w)"
     r"|(?<![\w.])\d+\.\d+(?![\w.]*\d)"
-    r"|[$£€]\s?\d[\d,.]*"
+    # So many digits are no sum.
+    r"|[$£€]\s?(?!\d(?:[\s,.-]?\d){12})\d[\d,.]*"
     r")"
     r"|(?P<times>\b(?:double|triple|treble)\b)"
     rf"|(?P<tens>\b(?:{_any_of(_TENS)})[\s-](?:{_ONES})\b)"

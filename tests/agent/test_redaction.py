@@ -88,6 +88,13 @@ def test_what_is_no_such_number_stays(text: str) -> None:
     assert BOTH.text(text) == text
 
 
+@pytest.mark.parametrize(
+    "text", ["4111111111111111", "4111 1111 1111 1111", "4,111,111,111,111,111"]
+)
+def test_a_card_number_written_as_a_sum_goes_too(text: str) -> None:
+    assert Redaction(["cards"]).text(f"It is ${text}, yes.") == f"It is ${CARD}, yes."
+
+
 def test_a_card_said_in_the_middle_of_other_digits_leaves_no_rest() -> None:
     """Rows of digits run on: whatever window may be the card, all of it goes."""
     for before in range(200):
