@@ -48,7 +48,8 @@ class Facts:
     training_usd: Decimal | None = None
     """Spent on training and fine-tuning; None: no such line was entered."""
     inference_usd: Decimal | None = None
-    """Spent on inference in the same time; None: not known."""
+    """What the calls cost at measured utilisation, without the trunk, which computes nothing; None:
+    not known."""
     given: Mapping[str, Decimal] = field(default_factory=dict)
     """What no box can measure of itself, and somebody knows, by name (`agent.cost_command.INPUTS`);
     each is over 0."""
@@ -287,7 +288,9 @@ def _inference_share(facts: Facts, figure: Decimal) -> _Found:
     training, inference = facts.training_usd, facts.inference_usd
     if training is None or not inference:
         return _unchecked(
-            "nothing was trained here: enter what was as [cost.training.NAME]",
+            "nothing was trained here: enter what was as [cost.training.NAME]"
+            if training is None
+            else "what inference costs here is not known: it takes calls, and the box's price",
             training_usd=training,
             inference_usd=inference,
         )

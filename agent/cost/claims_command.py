@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.cost.ask import Asked, write_json
+from agent.cost.breakdown import sum_usd
 from agent.cost.claims import Checked, Facts, check_claims
 from agent.cost.owned import View
 
@@ -27,13 +28,16 @@ def facts_of(asked: Asked, given: Mapping[str, Decimal]) -> Facts:
     measured, bill = asked.measured(), asked.bill
     trained = [line.cost_usd for line in asked.config.cost.training.values()]
     owned = measured.owned.get(View.UTILISATION) if measured else None
+    lines = {} if owned is None else owned.lines_usd
     return Facts(
         bill.book,
         bill.box,
         measured,
         capacity_calls=bill.capacity_calls,
         training_usd=sum(trained, Decimal(0)) if trained else None,
-        inference_usd=None if owned is None else owned.total_usd,
+        inference_usd=sum_usd(usd for line, usd in lines.items() if line != "trunk")
+        if lines
+        else None,
         given=given,
     )
 

@@ -128,6 +128,8 @@ def test_owning_wins_or_loses_by_how_busy_the_box_is() -> None:
 
 def test_training_makes_the_share_of_inference_checkable() -> None:
     assert checked(FACTS)["inference-share"].verdict is Verdict.UNCHECKED
+    unpriced = checked(replace(FACTS, training_usd=Decimal(10)))["inference-share"]
+    assert unpriced.verdict is Verdict.UNCHECKED and "not known" in unpriced.why
     spent = replace(FACTS, training_usd=Decimal(10), inference_usd=Decimal(90))
     assert checked(spent)["inference-share"].measured == Decimal("0.9")
     assert checked(spent)["inference-share"].verdict is Verdict.HOLDS

@@ -202,6 +202,10 @@ def test_two_budgets(cost: Cost, tmp_path: Path) -> None:
         if each["name"] == "inference-share"
     )
     assert share["verdict"] == "does not hold" and share["inputs"]["training_usd"] == "300"
+    # The telephone line computes nothing.
+    lines = report["total"]["owned"]["at measured utilisation"]
+    worked = sum(Decimal(usd) for line, usd in lines.items() if line != "trunk")
+    assert Decimal(lines["trunk"]) > 0 and Decimal(share["inputs"]["inference_usd"]) == worked
 
 
 def test_training_alone_is_a_budget(cost: Cost, tmp_path: Path) -> None:
