@@ -16,13 +16,17 @@ from agent.config import Config
 from agent.cost.breakdown import CostBreakdown
 from agent.cost.owned import MARGINAL, Box, Share, View, energy_is_modelled, owned_cost
 from agent.cost.price_book import PriceBook, stale
-from agent.cost.price_row import Hardware, Price, Row
+from agent.cost.price_row import Hardware, Price, Row, Unit
 from agent.cost.rented import rented_costs
 from agent.cost.utilisation import Utilisation
 from agent.sections import ConfigError, CostConfig, is_loopback
 from agent.usage import Usage
 
 log = logging.getLogger(__name__)
+
+LINE_UNITS: tuple[Unit, ...] = ("telephony_min", "call_min")
+MODEL_UNITS: tuple[Unit, ...] = ("tokens", "call_min")
+"""All that a model charges: a price of the tokens read alone would leave out those it writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,7 @@ class Bill:
         cost = config.cost
         book = PriceBook.load(cost.book)
         box = _with_endpoint(box_of(book, cost), book, config)
-        outbound = book.price(cost.trunk_outbound, "`trunk_outbound` in [cost]")
+        outbound = _price_by(LINE_UNITS, book, cost.trunk_outbound, "trunk_outbound")
         rows: dict[str, Row] = {
             f"hardware {box.name}": box.hardware,
             "electricity": box.electricity,
@@ -196,19 +200,30 @@ def box_of(book: PriceBook, cost: CostConfig) -> Box:
         hardware=hardware,
         electricity=book.electricity.model_copy(update=over("usd_per_kwh", "pue")),
         colocation=book.colocation.model_copy(update=over("usd_per_kw_month")),
-        trunk=book.price(cost.trunk, "`trunk` in [cost]"),
+        trunk=_price_by(LINE_UNITS, book, cost.trunk, "trunk"),
     )
 
 
 def _with_endpoint(box: Box, book: PriceBook, config: Config) -> Box:
     """``box``, with what a language model elsewhere charges. Raises ConfigError."""
     name = config.cost.llm_endpoint
-    price = None if name is None else book.price(name, "`llm_endpoint` in [cost]")
+    price = None if name is None else _price_by(MODEL_UNITS, book, name, "llm_endpoint")
     host = urlsplit(config.llm.endpoint or "").hostname or "localhost"
     if is_loopback(host) and price is None:
         # The box's own, on the same machine.
         return box
     return replace(box, llm_elsewhere=config.llm.endpoint is not None, llm_price=price)
+
+
+def _price_by(units: tuple[Unit, ...], book: PriceBook, name: str, key: str) -> Price:
+    """The price that a key of [cost] names, by one of ``units``. Raises ConfigError."""
+    price = book.price(name, f"`{key}` in [cost]")
+    if price.unit not in units:
+        raise ConfigError(
+            f"`{key}` in [cost]: {name!r} is a price by {price.unit}; name one by "
+            f"{' or '.join(units)}"
+        )
+    return price
 
 
 def _as_json(cost: CostBreakdown | None, usage: Usage) -> dict[str, Any]:

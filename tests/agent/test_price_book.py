@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import ConfigError
-from agent.cost.bill import box_of
+from agent.config import Config, ConfigError
+from agent.cost.bill import Bill, box_of
 from agent.cost.price_book import SHIPPED, PriceBook, stale
 from agent.sections import CostConfig
 
@@ -174,3 +174,17 @@ def test_settings_are_held_to_the_rules_of_rows(settings: dict[str, object], sai
     with pytest.raises(ConfigError, match=r"\[cost\], over") as told:
         box_of(PriceBook.load(), CostConfig.model_validate(settings))
     assert said in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        ("trunk", "elevenlabs-flash"),
+        ("trunk_outbound", "gpt-4.1"),
+        ("llm_endpoint", "deepgram-nova-3"),
+    ],
+)
+def test_a_price_by_what_is_not_used_is_refused(key: str, name: str) -> None:
+    """A thousand characters are no minute of a telephone line."""
+    with pytest.raises(ConfigError, match=rf"`{key}` in \[cost\]: '{name}' is a price by"):
+        Bill.load(Config.model_validate({"cost": {key: name}}))
