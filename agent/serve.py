@@ -16,6 +16,7 @@ from agent.box import Box
 from agent.budgets.opening import budgeted
 from agent.config import Config
 from agent.engines import Progress as ReportProgress
+from agent.heap import settled_heap
 from agent.logs import redact_logs
 from agent.metering.meter import metering
 from agent.records.retention import swept_daily
@@ -63,14 +64,15 @@ async def open_box(
         traces = traced(box, environ)
         async with box, metering(box, environ), budgeted(box, environ), swept, traces:
             redact_logs(config.records.redact)
-            await server.start(box)
-            try:
-                if phone is not None:
-                    await phone.open(box)
-                yield Serving(box, server.url, phone)
-            finally:
-                async with stop_signal() as again:
-                    await _close_doors(box, phone, server, again)
+            with settled_heap():
+                await server.start(box)
+                try:
+                    if phone is not None:
+                        await phone.open(box)
+                    yield Serving(box, server.url, phone)
+                finally:
+                    async with stop_signal() as again:
+                        await _close_doors(box, phone, server, again)
 
 
 async def _close_doors(
