@@ -4,8 +4,9 @@ import hashlib
 import json
 import logging
 import os
+import stat
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,11 @@ class Spill:
 
     def _found(self, process: str) -> list[Path]:
         pattern = f"{process}.jsonl"
-        found = [p for folder, stem in self._folders for p in folder.glob(f"{stem}.{pattern}")]
+        (beside, name), (anywhere, stem) = self._folders
+        found = [*beside.glob(f"{name}.{pattern}")]
+        # Anybody may put a file of that name there, or a link.
+        owners = {os.geteuid(), *(folder.stat().st_uid for folder in [beside] if folder.is_dir())}
+        found += [p for p in anywhere.glob(f"{stem}.{pattern}") if _is_of(owners, p)]
         return sorted(found, key=lambda path: path.stat().st_mtime)
 
     def read(self, path: Path) -> list[Record]:
@@ -69,10 +74,16 @@ class Spill:
         return records
 
 
+def _is_of(owners: Collection[int], path: Path) -> bool:
+    about = path.lstat()
+    return stat.S_ISREG(about.st_mode) and about.st_uid in owners
+
+
 def _append(path: Path, data: bytes) -> bool:
     try:
         # Owner only: a record holds what a caller said.
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+        descriptor = os.open(path, flags, 0o600)
     except OSError:
         return False
     before = os.fstat(descriptor).st_size

@@ -413,3 +413,26 @@ def test_only_the_owner_may_read_what_callers_said(tmp_path: Path) -> None:
     assert path.parent.stat().st_mode & 0o777 == 0o700
     assert {"calls.sqlite3", "calls.sqlite3.lock"} < set(modes)
     assert set(modes.values()) == {0o600}, modes
+
+
+def test_what_others_put_into_the_temporary_folder_is_no_record(
+    tmp_path: Path, own_temporary_folder: Path
+) -> None:
+    nowhere = tmp_path / "a file, no folder"
+    nowhere.touch()
+    spill = Spill(nowhere / "calls.sqlite3")
+    written = spill.append([ENDED])
+    assert written is not None and written.parent == own_temporary_folder
+    assert spill.files() == [written]
+    theirs = tmp_path / "theirs.jsonl"
+    written.rename(theirs)
+    written.symlink_to(theirs)
+    before = theirs.read_bytes()
+    assert spill.files() == []
+    assert spill.append([ENDED]) is None
+    assert theirs.read_bytes() == before
+    written.unlink()
+    theirs.rename(written)
+    if os.geteuid() == 0:
+        os.chown(written, 65534, -1)
+        assert spill.files() == []
