@@ -216,9 +216,11 @@ class Call:
     def usage(self) -> Usage:
         """All that the call consumed so far."""
         call_s = time.monotonic() - self.started_s
+        line_s = 0.0 if self.door in UNBILLED_DOORS else call_s
         return (self._usage + self._machine) + Usage(
             vad_busy_s=self.vad_busy_s,
-            telephony_s=0.0 if self.door in UNBILLED_DOORS else call_s,
+            telephony_s=line_s,
+            dialled_s=line_s if self._outbound else 0.0,
             call_s=call_s,
         )
 

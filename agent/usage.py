@@ -60,6 +60,8 @@ class Usage:
     """The same towards the caller, silence that was sent included."""
     telephony_s: float = 0.0
     """Connected time over a telephone line (SIP or a carrier's stream); a browser has none."""
+    dialled_s: float = 0.0
+    """Of that, the time of calls that the box placed."""
     call_s: float = 0.0
     """Connected time; only a whole call has any."""
 

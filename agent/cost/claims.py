@@ -169,13 +169,13 @@ def _llm_on_owned(facts: Facts, figure: Decimal) -> _Found:
     )
     idle = cost.lines_usd["idle"] or Decimal(0)
     per_min = (llm + (idle * llm / work if work else Decimal(0))) / minutes
-    return _Found(
-        _at_most(per_min, figure),
-        f"{facts.box.hardware.what}, full with {facts.capacity_calls} calls; its model is "
-        "as small as the box",
-        per_min,
-        {"llm_usd": llm, "idle_usd": idle, "minutes": minutes},
-    )
+    gpu_s = exact(facts.usage.gpu_s)
+    inputs = {"llm_usd": llm, "idle_usd": idle, "minutes": minutes, "gpu_s": gpu_s}
+    full = f"{facts.box.hardware.what}, full with {facts.capacity_calls} calls"
+    if not gpu_s:
+        why = f"no GPU worked in these calls; the measured figure is of {full}"
+        return _Found(Verdict.UNCHECKED, why, per_min, inputs)
+    return _Found(_at_most(per_min, figure), full, per_min, inputs)
 
 
 def _times_cheaper(dear: str, cheap: str) -> _Check:

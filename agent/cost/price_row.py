@@ -109,6 +109,8 @@ class Price(Row):
     unit: Unit
     usd: Decimal | None = Field(default=None, ge=0)
     """US dollars a unit; None: not known."""
+    usd_outbound: Decimal | None = Field(default=None, ge=0)
+    """US dollars a minute of a line that the box dialled; None: not known. Of ``telephony_min``."""
     genai: str = Field(default="", pattern=r"^([a-z0-9-]+:.+)?$")
     """``provider:model`` in genai-prices, for ``tokens`` and ``audio_tokens``."""
     round_up_s: Decimal = Field(default=Decimal(0), ge=0)
@@ -119,11 +121,13 @@ class Price(Row):
     """Streams that are billed: 2 where both sides are transcribed."""
 
     @model_validator(mode="after")
-    def _genai_names_what_is_priced_by_it(self) -> Self:
+    def _keys_go_with_the_unit(self) -> Self:
         if (self.unit in ("tokens", "audio_tokens")) != bool(self.genai):
             raise ValueError(
                 "`genai` goes with the units tokens and audio_tokens, and with no other"
             )
+        if self.usd_outbound is not None and self.unit != "telephony_min":
+            raise ValueError("`usd_outbound` goes with the unit telephony_min, and with no other")
         if self.genai and self.usd is not None:
             raise ValueError("`usd` is not for a price that genai-prices tells")
         return self

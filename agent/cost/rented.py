@@ -44,6 +44,8 @@ def price_usd(usage: Usage, price: Price, *, cached_apart: bool = False) -> Deci
             return text_usd(usage, price)
         case "audio_tokens":
             return audio_usd(usage, price)
+        case "telephony_min":
+            return _line_usd(usage, price)
     quantity = _quantity(usage, price, cached_apart)
     return None if price.usd is None else price.usd * quantity
 
@@ -57,6 +59,20 @@ def _lines(usage: Usage, prices: Mapping[str, Price], stack: Stack) -> dict[str,
     return lines
 
 
+def _line_usd(usage: Usage, price: Price) -> Decimal | None:
+    """Each direction at its own price; one that nobody called in costs nothing."""
+    dialled_s = exact(usage.dialled_s)
+    directions = (
+        (exact(usage.telephony_s) - dialled_s, price.usd),
+        (dialled_s, price.usd_outbound),
+    )
+    return sum_usd(
+        None if usd is None else usd * price.billed_min(seconds)
+        for seconds, usd in directions
+        if seconds > 0
+    )
+
+
 def _quantity(usage: Usage, price: Price, cached_apart: bool) -> Decimal:
     cached = usage.cached_tokens if cached_apart else 0
     match price.unit:
@@ -65,8 +81,6 @@ def _quantity(usage: Usage, price: Price, cached_apart: bool) -> Decimal:
         case "audio_min":
             # A streaming recogniser is charged while its stream is open, silence included.
             return price.billed_min(exact(usage.call_s))
-        case "telephony_min":
-            return price.billed_min(exact(usage.telephony_s))
         case "speech_min":
             return price.billed_min(exact(usage.audio_heard_s))
         case "kchar":

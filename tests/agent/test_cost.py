@@ -206,6 +206,17 @@ def test_a_browser_has_no_telephone_bill() -> None:
     assert costs["Vapi, Twilio, Deepgram, GPT-4.1, ElevenLabs"].lines_usd["telephony"] == 0
 
 
+def test_a_call_that_the_box_placed_is_rented_at_the_price_of_placing_it() -> None:
+    """Two minutes begun at 0.0140; nobody's price of it is known for Retell."""
+    dialled = replace(A_MINUTE, call_s=61.0, telephony_s=61.0, dialled_s=61.0)
+    costs = {each.stack: each.cost for each in rented_costs(dialled, SHIPPED)}
+    twilio = costs["Vapi, Twilio, Deepgram, GPT-4.1, ElevenLabs"]
+    assert twilio.lines_usd["telephony"] == Decimal("0.0280")
+    assert costs["Retell, lowest tiers"].total_usd is None
+    both = price_usd(dialled + A_MINUTE, SHIPPED.prices["telnyx-sip-inbound"])
+    assert both == Decimal("0.0032") + Decimal("0.005") * (Decimal(61) / 60)
+
+
 def test_a_minute_on_the_assembled_stack() -> None:
     """0.0085 + 0.0077 + (1500 x 2 + 5500 x 0.5 + 150 x 8) / 1e6 + 0.35 x 0.04 + 0.05."""
     costs = {each.stack: each.cost for each in rented_costs(A_MINUTE, SHIPPED)}

@@ -30,6 +30,7 @@ MEASURED = Usage(
     stt_busy_s=10.0,
     llm_busy_s=20.0,
     tts_busy_s=10.0,
+    gpu_s=20.0,
 )
 BOOK = PriceBook.load()
 BOX = Box(
@@ -112,6 +113,9 @@ def test_the_model_on_an_owned_box_by_hand() -> None:
     assert found.measured == Decimal("0.00375") and found.verdict is Verdict.HOLDS
     alone = checked(facts_of(MEASURED, capacity=1))["llm-on-owned-gpus"]
     assert alone.measured == Decimal("0.03") and alone.verdict is Verdict.FAILS
+    no_gpu = checked(facts_of(replace(MEASURED, gpu_s=0.0)))["llm-on-owned-gpus"]
+    assert no_gpu.measured == found.measured and no_gpu.verdict is Verdict.UNCHECKED
+    assert "no GPU" in no_gpu.why
     unmeasured = checked(facts_of(MEASURED, capacity=None))["llm-on-owned-gpus"]
     assert unmeasured.verdict is Verdict.UNCHECKED and "bench capacity" in unmeasured.why
 
