@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from agent.cost.breakdown import CostBreakdown
+from agent.cost.breakdown import CostBreakdown, exact
 from agent.cost.measured import Measured
 from agent.cost.owned import Box, View
 from agent.cost.price_book import PriceBook
