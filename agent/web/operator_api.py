@@ -5,13 +5,12 @@ Everything here is read; nothing changes.
 
 import asyncio
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from agent.box import Box
 from agent.records import history
@@ -24,12 +23,11 @@ from agent.web.fleet_state import fleet_now
 from agent.web.long_answer import long_answer
 from agent.web.memory import read_memory
 from agent.web.periods import Length, TooMany, length_for
+from agent.web.queries import Moment, Readers, TooManyReaders
 from agent.web.shown_settings import shown
 
 MOST_CALLS = 20_000
 """In one answer about costs: the latest ones."""
-MOST_READERS = 3
-"""Who may wait for costs; each answer takes a second for some hundred calls."""
 PAUSE_EVERY = 8
 PAUSE_S = 0.001
 """Reckoning lets the calls that are under way have the interpreter."""
@@ -41,8 +39,8 @@ class AskedCosts(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     by: str = LINE
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: Moment | None = None
+    until: Moment | None = None
     length: Annotated[Length | None, Field(description="of a period; None: what is readable")] = (
         None
     )
@@ -55,18 +53,10 @@ class AskedCosts(BaseModel):
         return by
 
 
-@dataclass(slots=True)
-class _Readers:
-    """Who reckons costs: one at a time, and few wait."""
-
-    lock: asyncio.Lock
-    waiting: int = 0
-
-
 def operator_routes(box: Box) -> APIRouter:
     """The routes; `agent.web.server` asks for the token before them."""
     routes = APIRouter(prefix="/api")
-    readers = _Readers(asyncio.Lock())
+    readers = Readers()
     weights: dict[str, int | None] = {}
 
     @routes.get("/box")
@@ -86,18 +76,12 @@ def operator_routes(box: Box) -> APIRouter:
             asked = AskedCosts.model_validate(dict(request.query_params))
         except ValidationError as error:
             return _error(400, _mistakes(error))
-        if readers.waiting >= MOST_READERS:
-            return _error(503, "others ask for costs too; try again in a few seconds")
-        readers.waiting += 1
         try:
-            async with readers.lock:
-                return await asyncio.to_thread(lambda: long_answer(_costs(box, asked)))
+            return await readers.read(lambda: long_answer(_costs(box, asked)))
         except TooMany as error:
             return _error(400, str(error))
-        except StoreError as error:
+        except (StoreError, TooManyReaders) as error:
             return _error(503, str(error))
-        finally:
-            readers.waiting -= 1
 
     @routes.get("/settings")
     async def settings() -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agent.box import Box
 from agent.records import history
@@ -21,6 +21,7 @@ from agent.records.schema import StoreError
 from agent.web.calls_api import turns_json
 from agent.web.live_calls import LiveCalls
 from agent.web.long_answer import long_answer
+from agent.web.queries import Moment, Readers, TooManyReaders
 from agent.web.waveform import NoRecording, duration_s, read_waveform
 
 PAGE_LIMIT = 200
@@ -39,8 +40,8 @@ class Asked(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: Moment | None = None
+    until: Moment | None = None
     caller: Text | None = None
     profile: Text | None = None
     workflow: Text | None = None
@@ -82,6 +83,7 @@ def records_routes(box: Box) -> APIRouter:
     """The routes; `agent.web.server` asks for the token before them."""
     routes = APIRouter(prefix="/api/records")
     live = LiveCalls(box)
+    readers = Readers()
     box.watchers.append(live)
 
     @routes.get("/live")
@@ -116,8 +118,8 @@ def records_routes(box: Box) -> APIRouter:
             )
 
         try:
-            return await asyncio.to_thread(found)
-        except StoreError as error:
+            return await readers.read(found)
+        except (StoreError, TooManyReaders) as error:
             return _error(503, str(error))
 
     @routes.get("/calls/{call_id}")

@@ -19,7 +19,7 @@ from recorded_box import RecordedBox, a_call, recorded_box
 from agent.budget_section import BudgetConfig
 from agent.budgets.ledger import Account, Standing
 from agent.supervisor import status_file
-from agent.web import operator_api
+from agent.web import operator_api, queries
 from agent.web.fleet_state import fleet_now
 from agent.web.memory import peak_of, read_memory
 
@@ -144,13 +144,21 @@ async def test_too_many_calls_are_said_to_be_left_out(
     assert told["total"]["calls"] == 10
 
 
-async def test_few_may_wait_for_costs(
-    http: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("path", ["api/costs", "api/records/calls"])
+async def test_few_may_wait_for_long_answers(
+    http: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    monkeypatch.setattr(operator_api, "MOST_READERS", 0)
-    response = await http.get("api/costs")
+    monkeypatch.setattr(queries, "MOST_READERS", 0)
+    response = await http.get(path)
     assert response.status_code == 503
     assert "try again" in response.json()["error"]
+
+
+@pytest.mark.parametrize("path", ["api/costs", "api/records/calls"])
+async def test_a_moment_that_utc_lacks_is_told(http: httpx2.AsyncClient, path: str) -> None:
+    response = await http.get(path, params={"since": "0001-01-01T00:00:00+05:00"})
+    assert response.status_code == 400
+    assert "since" in response.json()["error"]
 
 
 async def test_the_box_tells_of_its_engines_and_queue(
