@@ -1,5 +1,7 @@
 """What holds for every test."""
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,14 @@ TESTS = Path(__file__).parent / "tests"
 
 REAL_TIME = ("end_to_end", "latency_bench", "packaging", "peers", "telephony", "web")
 """Their tests run processes, sockets and sound by the clock of a machine that others share."""
+
+
+@pytest.fixture(autouse=True)
+def no_log_handler_outlives_its_test() -> Iterator[None]:
+    """A command sets up logs for its process, onto what stands for standard error just then."""
+    yield
+    for handler in [each for each in logging.root.handlers if type(each) is logging.StreamHandler]:
+        logging.root.removeHandler(handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

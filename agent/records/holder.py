@@ -7,7 +7,9 @@ gone, and its calls are over.
 """
 
 import fcntl
+import os
 import secrets
+from glob import escape
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -18,6 +20,7 @@ from agent.records.source import Source
 from agent.records.tables import HOLDERS
 
 NAME_BYTES = 8
+MARK = ".alive"
 
 
 class Holder(Protocol):
@@ -47,11 +50,15 @@ class FileHolder:
 
     def hold(self, engine: Engine) -> None:
         """As `Holder` says."""
-        if self._file is None:
+        while self._file is None:
             self._path.touch(mode=0o600)
             file = self._path.open("w")
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._file = file
+            # Another process may look at it, and clear it away, before it is locked.
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if _is_at(file, self._path):
+                self._file = file
+            else:
+                file.close()
 
     def let_go(self) -> None:
         """The file needs no connection."""
@@ -113,8 +120,8 @@ def end_orphans(connection: Connection, source: Source) -> int:
     if gone:
         connection.execute(delete(HOLDERS).where(HOLDERS.c.holder.in_(gone)))
     if source.url is None:
-        for name in gone:
-            _mark(source.path, name).unlink(missing_ok=True)
+        for mark in source.path.parent.glob(f"{escape(source.path.name)}.*{MARK}"):
+            _clear_away(mark)
     return ended
 
 
@@ -136,7 +143,24 @@ def settle(where: Source | Path) -> int:
 
 
 def _mark(database: Path, name: str) -> Path:
-    return database.with_name(f"{database.name}.{name}.alive")
+    return database.with_name(f"{database.name}.{name}{MARK}")
+
+
+def _clear_away(mark: Path) -> None:
+    """Removes the file of a process that is gone, whether it was in a call or not."""
+    try:
+        with mark.open("r") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            mark.unlink(missing_ok=True)
+    except (FileNotFoundError, BlockingIOError):
+        return
+
+
+def _is_at(file: IO[str], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _key(name: str) -> int:

@@ -54,6 +54,16 @@ def test_a_killed_process_leaves_no_call_open(path: Path) -> None:
     assert [file.name for file in path.parent.glob("*.alive")] == []
 
 
+def test_a_process_that_was_killed_between_calls_leaves_no_mark(path: Path) -> None:
+    left = path.with_name(f"{path.name}.0123456789abcdef.alive")
+    left.touch()
+    with open_store(path):
+        assert not left.exists()
+        (own,) = path.parent.glob("*.alive")
+        assert settle(path) == 0
+        assert own.exists()
+
+
 def test_the_next_process_to_start_settles_it_too(path: Path) -> None:
     with open_store(path) as first:
         with other_process(Source(path)) as other:
