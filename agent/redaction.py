@@ -69,7 +69,7 @@ _SCANNER = re.compile(
     # A UUID, an address with its port, a date with its time, a time, a decimal, a sum of money.
     r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"
     r"|(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.]*\d)(?::\d+)?"
-    r"|(?<!\w)\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?)?(?![\w-])"
+    r"|(?<!\w)\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?)?(?![\w-])"
     r"|(?<!\w)\d{1,2}:\d\d(?::\d\d(?:[.,]\d+)?)?(?!\w)"
     r"|(?<![\w.])\d+\.\d+(?![\w.]*\d)"
     # So many digits are no sum.

@@ -2,11 +2,12 @@
 
 import json
 import logging
+import re
 from collections.abc import Iterator
 from itertools import cycle
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from num2words import num2words
 
@@ -147,6 +148,8 @@ def spoken_cards(draw: st.DrawFn) -> str:
 @settings(max_examples=100, deadline=None)
 @given(spoken_cards())
 def test_however_a_card_is_said_it_goes(said: str) -> None:
+    # What reads as a date is taken for one.
+    assume(not re.search(r"(?<!\d)\d{4}-\d\d-\d\d(?!\d)", said))
     # A decimal point is no gap, and is not said between digits.
     taken = BOTH.text(f"It is {said}")
     assert taken.startswith(f"It is {CARD}") and taken.endswith("that is all"), taken

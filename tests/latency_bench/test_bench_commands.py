@@ -53,8 +53,16 @@ def result(**changes: Any) -> dict[str, Any]:
         "v2v_ms": 640.0,
         "stages_ms": {"end_of_turn": 210.0, "transcript": 90.0, "first_packet": 20.0},
         "cost_usd": {
-            "owned": {"total_usd": 0.00005},
-            "rented": [{"stack": "A, B", "total_usd": 0.01}, {"stack": "C", "total_usd": None}],
+            "owned": {
+                "view": "as the only call of the box",
+                "total_usd": 0.00005,
+                "usd_per_min": 0.0001,
+                "lines": {"stt": 0.00002, "idle": 0.00003},
+            },
+            "rented": [
+                {"stack": "A, B", "total_usd": 0.01, "usd_per_min": 0.02},
+                {"stack": "C", "total_usd": None, "usd_per_min": None},
+            ],
         },
         "inside_ms": 320.0,
         "returned_share": 1.0,
@@ -125,7 +133,8 @@ def test_the_first_call_is_shown_whole() -> None:
     for part in ("It is [ten].", "640 ms", "end of turn decided", "wire, buffers, codecs"):
         assert part in text
     assert "320 ms" in text, "the wire's share: 640 - 210 - 90 - 20"
-    assert "rented: A, B" in text and "0.010000" in text and "not known" in text
+    for row in (("idle", "0.000030"), ("A, B", "0.010000", "0.020000"), ("C", "not known")):
+        assert any(all(cell in line for cell in row) for line in text.splitlines()), row
 
 
 def test_a_call_in_which_nothing_happened_is_shown_too() -> None:

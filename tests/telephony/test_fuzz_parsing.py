@@ -135,6 +135,7 @@ def line_with(rate_hz: int, channels: int, chunks: list[bytes | type[Exception]]
         state=CallState.ESTABLISHED,
         remote_on_hold=False,
         on=lambda _: None,
+        on_rtcp=lambda _: None,
     )
     return SipLine(call, "", "")
 
