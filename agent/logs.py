@@ -30,6 +30,7 @@ def set_up_logs(level: str = "INFO", as_json: bool = False) -> None:
         "httpcore",
         "uvicorn",
         "faster_whisper",
+        "alembic",
         "asyncio",
     ):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -85,12 +85,21 @@ def hardware_table(others: Sequence[Scenario], rates: Mapping[str, Decimal | Non
     return table
 
 
+DAY_S = 86_400
+
+
 def traffic_sentence(traffic: Traffic, fleet: Fleet | None, here: Scenario, blocking: float) -> str:
     """How many boxes the recorded traffic needs, and what idle time that means."""
     said = (
         f"Recorded: {traffic.calls} calls of {traffic.mean_call_s:.0f} s; the busy hour asks for "
         f"{traffic.busy_erlangs:.2f} calls at once, all the time for {traffic.mean_erlangs:.3f}."
     )
+    over_s = (traffic.to_at - traffic.from_at).total_seconds()
+    if over_s < DAY_S:
+        said += (
+            f" That was within {over_s / 60:,.0f} minutes, which tells little of a month: what "
+            "follows takes every hour of it to be like these."
+        )
     if fleet is None:
         return f"{said} How many a box carries is not known: offhook bench capacity, or --carries."
     boxes = "1 box" if fleet.boxes == 1 else f"{fleet.boxes} boxes"

@@ -1,7 +1,7 @@
 """What each assumption does to the break-even, what other hardware would need, and the advice."""
 
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.cost.break_even import OwnedBox, Verdict, break_even
+from agent.cost.break_even_tables import traffic_sentence
 from agent.cost.chart import draw, spread
+from agent.cost.erlang import Traffic
 from agent.cost.owned import Box
 from agent.cost.price_row import Colocation, Electricity, Hardware
 from agent.cost.recommendation import recommendation
@@ -157,3 +159,13 @@ def test_a_chart_of_what_is_not_known_is_refused(tmp_path: Path) -> None:
     picture = tmp_path / "chart.png"
     with pytest.raises(ValueError, match="give --carries N"):
         draw(picture, replace(BOX, concurrent_calls=None), RATES)
+
+
+@pytest.mark.parametrize(("hours", "told"), [(2, True), (48, False)])
+def test_a_month_is_not_known_from_some_hours(hours: int, told: bool) -> None:
+    begin = datetime(2026, 11, 2, 12, tzinfo=UTC)
+    end = begin + timedelta(hours=hours)
+    traffic = Traffic(6, 300.0, begin, end, begin, 0.08)
+    said = traffic_sentence(traffic, None, BOUGHT, 0.01)
+    assert ("tells little of a month" in said) is told
+    assert "6 calls of 50 s" in said
