@@ -1,4 +1,8 @@
-"""One call's life: its state, its turns and what becomes of them."""
+"""One call's life: its state, its turns and what becomes of them.
+
+It is long because it is where the stages meet: what each of them reports is counted, told and
+recorded here, in one place, so that no work of a call is billed twice or to nobody.
+"""
 
 import asyncio
 import logging

@@ -204,13 +204,17 @@ def test_the_phone_admits_who_may_call_and_no_others() -> None:
 
 def test_keys_and_audio_come_from_the_negotiated_address_alone(door: SubjectProcess) -> None:
     with RtpPeer(send_hz=None) as rtp:
-        caller = PlainCaller(door.port, "silent-audio", rtp)
+        # A name of its own, so that what another try left behind is not found here.
+        caller = PlainCaller(door.port, f"silent-{uuid.uuid4().hex[:8]}", rtp)
         answered = caller.call()
         assert answered == 200
         remote = _rtp_address(caller)
         door.wait("answered", call=caller.user)
         rtp.remote = remote
         with StrangersRtp(remote) as stranger, StrangersRtp(remote, "127.0.0.1") as other_port:
+            # The source is bound once the stack's event of the answer was read.
+            other_port.press(1)
+            door.wait("digit", call=caller.user, key="1")
             stranger.press(5)
             stranger.sing(700, 30)
             other_port.press(7)
