@@ -258,7 +258,7 @@ class CallStore:
             with engine.begin() as connection:
                 for several, holder in batches:
                     write(connection, several, holder)
-        except Exception as error:
+        except Exception as error:  # raised again, but for what a record itself is at fault for
             if not _is_unfit(error):
                 raise
             self._write_fit(engine, batches)
@@ -271,7 +271,7 @@ class CallStore:
             try:
                 with engine.begin() as connection:
                     write(connection, [record], holder)
-            except Exception as error:
+            except Exception as error:  # as in `_replay`; this one alone is set aside
                 if not _is_unfit(error):
                     raise
                 log.error(
